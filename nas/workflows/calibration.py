@@ -43,7 +43,7 @@ from nas.workflows.proxy_figures import (
     LONG,
     PROXY,
     Figures,
-    Row,
+    ScoredNetwork,
     compute_figures,
     describe_too_few,
 )
@@ -230,7 +230,7 @@ def _make_evaluators(
 
 def _make_rows(
     space: Space, points: Sequence[Choices], queue: FixedQueue, seeds: Mapping[str, range]
-) -> tuple[Row, ...]:
+) -> tuple[ScoredNetwork, ...]:
     """Return the networks of which the proxy and the longer training gave all scores."""
     results = {key: trial for key, trial in queue.collect_trials().items() if trial.score is not None}
     rows = []
@@ -243,7 +243,7 @@ def _make_rows(
         if PROXY in whole and LONG in whole:
             scores = {name: [t.score or 0.0 for t in trials] for name, trials in whole.items()}
             seconds = {name: [t.result.seconds for t in trials] for name, trials in whole.items()}
-            rows.append(Row(n, point, space.cost(point), scores, seconds))
+            rows.append(ScoredNetwork(n, point, space.cost(point), scores, seconds))
     return tuple(rows)
 
 
