@@ -38,7 +38,7 @@ from nas.execution.base import (
     tell,
 )
 from nas.execution.local import LocalExecutor
-from nas.execution.worker_process import release_memory, settle
+from nas.execution.worker_process import prepare_process, release_memory
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 
@@ -313,7 +313,7 @@ def serve(
     faulthandler.register(_ASK_PLACE, trace, all_threads=False)
     with Connection(connection) as channel:
         evaluator, problem = _unpack(file, parts)
-        settle(threads)
+        prepare_process(threads)
         channel.send_bytes(pickle.dumps(problem))
         attempt: Attempt | None = None
         with suppress(EOFError, ConnectionError):

@@ -18,7 +18,7 @@ from ray import tune
 
 from nas.execution.base import Attempt, AttemptStep
 from nas.execution.ray_metrics import harmless, to_ascii
-from nas.execution.worker_process import release_memory, settle
+from nas.execution.worker_process import prepare_process, release_memory
 from nas.importing import release_children
 from nas.training.base import Evaluator, extend_limit, find_time_limit
 
@@ -48,7 +48,7 @@ class Worker(tune.Trainable):
         self, config: dict[str, Any], evaluator: Evaluator, threads: int, mailbox: str
     ) -> None:
         release_children()
-        settle(threads)
+        prepare_process(threads)
         self._evaluator = evaluator
         self._mailbox = mailbox
         self._node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
 
 
-def settle(threads: int | None) -> None:
+def prepare_process(threads: int | None) -> None:
     """Set this process up, once it has its evaluator, to train with so many `threads` of torch.
 
     A step's tensors take the memory of those of the step before: glibc's malloc would give large ones back to

@@ -172,7 +172,7 @@ def digest_parts(pieces: Mapping[str, Piece]) -> str:
     return blake2b("".join(sorted(pieces)).encode(), digest_size=10).hexdigest()
 
 
-def make_table(
+def measure_table(
     space: Space,
     fingerprint: Fingerprint,
     pieces: Mapping[str, Piece],

@@ -60,7 +60,7 @@ class _LoadedNetwork:
     def turn(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Time some runs, after one that finds what others have left in the caches."""
         self._apply()
-        seconds, waited = watch(lambda: repeat(self._time_once), self._threads)
+        seconds, waited = measure_wait(lambda: repeat(self._time_once), self._threads)
         waited = waited if self._device == "cpu" else None
         stages: list[list[float]] = []
         if self._clock is not None:
@@ -126,7 +126,7 @@ def stop_collecting() -> None:
     gc.disable()
 
 
-def watch(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
+def measure_wait(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
     """Return what a call gives, and the share of its time that so many threads waited for a core; None where
     the system does not say."""
     wall, ready, busy = time.perf_counter(), _read_waiting_s(), time.process_time()

@@ -25,7 +25,7 @@ from nas.runs.exporting import ExportConfig
 from nas.workflows.delivery import (
     explain_unwritable,
     format_cell,
-    read_images,
+    read_trained_on,
     take_validation_sample,
     write_companions,
 )
@@ -205,7 +205,7 @@ def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Quantization
     fewest, most = _COMPARED
     most = max(fewest, min(most, _MEMORY // compute_peak_memory(leaving.architecture)))
     try:
-        data = read_images(images, validation=most, train=config.calibration_images)
+        data = read_trained_on(images, validation=most, train=config.calibration_images)
     except NasError as error:
         raise InputError(
             f"--quantize int8: {what} has no images to calibrate on, as they cannot be read ({error}); bring "

@@ -6,7 +6,7 @@ import pytest
 
 _PROGRAM = """
 import ctypes, resource
-from nas.execution.worker_process import release_memory, settle
+from nas.execution.worker_process import prepare_process, release_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -16,7 +16,7 @@ def held():
         return int(file.read().split()[1]) * resource.getpagesize() >> 20
 
 if {settled}:
-    settle(None)
+    prepare_process(None)
 bytes(bytearray(SIZE := 64 << 20))
 before = faults()
 for _ in range(5):

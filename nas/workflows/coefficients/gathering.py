@@ -26,7 +26,7 @@ from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
 from nas.workflows.observer import Observer, Round
 from nas.workflows.subject import Subject, check_builds, find_place, find_subject
-from nas.workflows.train.preparation import read_images
+from nas.workflows.train.preparation import read_splits
 
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData
@@ -230,7 +230,7 @@ def _read_data(
     if is_function(config.data.dataset) and (run or is_begun):
         return read_data((run.folder if run else folder).data_file)
     seed = run.config.seed if run else config.seed
-    return read_images(replace(config.data, resolution=side), seed, heard.decoding, download=run is None)[0]
+    return read_splits(replace(config.data, resolution=side), seed, heard.decoding, download=run is None)[0]
 
 
 def _list_entries(network: Space, side: int, steps: int) -> list[CoefficientsEntry]:

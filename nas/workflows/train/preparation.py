@@ -156,7 +156,7 @@ def prepare(
         data, test = read_data(run.folder.data_file), None  # a function is run where someone names it alone
     else:
         own = run is not None and "dataset" not in given
-        data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
+        data, test = read_splits(config.data, config.seed, heard.decoding, download=not own)
     config = replace(config, recipe=config.recipe.fit_to(data, device))
     _check_classes(found, config, data)
     _check_batch(config, data)
@@ -235,7 +235,7 @@ def _describe_origin(found: Found, config: TrainConfig) -> str:
     return f"{config.network}, of the space '{found.run.space.name}'"
 
 
-def read_images(
+def read_splits(
     own: DataConfig, seed: int, progress: Decoding, *, download: bool
 ) -> tuple[ImageData, Source | None]:
     """Return the data to train on, and the split to test on, of which no image is read yet."""
