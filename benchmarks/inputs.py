@@ -23,7 +23,7 @@ from nas.cost import parse_count, parse_interval
 from nas.data.config import DataConfig
 from nas.measures import MACS, Budget
 from nas.space import Space, load_space
-from nas.space.fit import find_last_map, fit_input
+from nas.space.fit import find_last_shape, fit_input
 from nas.space.scale import Scale, scale_space
 from nas.training.recipe import Recipe
 
@@ -63,7 +63,7 @@ def main() -> None:
     for i, (name, width, network) in enumerate(networks):
         each = scores[i :: len(networks)]
         cost = network.cost({})
-        last = " x ".join(map(str, find_last_map(network)[1:]))
+        last = " x ".join(map(str, find_last_shape(network)[1:]))
         print(
             f"| {name} | {width:.2f} | {last} | {cost.macs:,} | {cost.params:,} | "
             f"{statistics.mean(each):.4f} | {', '.join(f'{score:.4f}' for score in each)} |"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nas.cost import Cost, Interval, format_count, parse_count, parse_interval
 from nas.errors import InputError, suggest_word
 from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget
-from nas.runs.budget import fill, read_budget
+from nas.runs.budget import fill_budget, read_budget
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_both_ends_of_an_interval_are_in() -> None:
 
 
 def test_a_budget_is_filled() -> None:
-    both = fill(read_budget("1001", "5M"), 0.9)
+    both = fill_budget(read_budget("1001", "5M"), 0.9)
     assert both == Budget({MACS: Interval(901, 1001), PARAMS: Interval(4_500_000, 5_000_000)})
-    assert fill(read_budget("400M", None), 1) == Budget({MACS: Interval(400_000_000, 400_000_000)})
-    three = fill(read_budget(None, None, ("memory=1000", "activations=10")), 0.5)
+    assert fill_budget(read_budget("400M", None), 1) == Budget({MACS: Interval(400_000_000, 400_000_000)})
+    three = fill_budget(read_budget(None, None, ("memory=1000", "activations=10")), 0.5)
     assert three == Budget({MEMORY: Interval(500, 1000), ACTIVATIONS: Interval(5, 10)})
 
 

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other
 
 _PROGRAM = """
 import resource
-from nas.execution.worker_process import settle
+from nas.execution.worker_process import prepare_process
 from nas.malloc import release_memory
 
 def faults():
@@ -19,7 +19,7 @@ def held():
         return int(file.read().split()[1]) * resource.getpagesize() >> 20
 
 if {settled}:
-    settle(None)
+    prepare_process(None)
 bytes(bytearray(SIZE := 64 << 20))
 before = faults()
 for _ in range(5):

@@ -27,7 +27,7 @@ from nas.measures import (
     find_measure,
     make_amounts,
 )
-from nas.runs.budget import fill, name_option, read_budget
+from nas.runs.budget import fill_budget, name_option, read_budget
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = ", ".join(sorted({w for m in (*MEASURES.values(), LATENCY) for w in (m.name, *m.aliases)}))
@@ -263,7 +263,7 @@ def test_limits_that_are_none(others: list[str], message: str) -> None:
 
 
 def test_every_limit_is_filled() -> None:
-    assert fill(Budget.parse({"macs": "1001", "memory": "400"}), 0.9) == Budget(
+    assert fill_budget(Budget.parse({"macs": "1001", "memory": "400"}), 0.9) == Budget(
         {MACS: Interval(901, 1001), MEMORY: Interval(360, 400)}
     )
 
@@ -273,7 +273,7 @@ def test_every_limit_is_filled() -> None:
 )
 def test_what_cannot_be_filled(texts: dict[str, str], what: str) -> None:
     with pytest.raises(InputError) as error:
-        fill(Budget.parse(texts), 0.9)
+        fill_budget(Budget.parse(texts), 0.9)
     assert str(error.value) == f"budget-fill: {what}; give it with one figure, such as --budget-flops 400M"
 
 

@@ -1,4 +1,4 @@
-"""Functions are verbs, their docstrings begin with one, and modules have names of their own."""
+"""Functions are verbs, their docstrings begin with one; classes and modules have names of their own."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ ran:run said:say sent:send shown:show spent:spend taken:take taught:teach told:t
 """
 # Tenses that have no ending.
 
-NOUNS = {"Mapping", "Training"}
-# Not what is done, although `Map` and `Train` are names too.
+NOUNS = {"Mapping"}
+# Not what is done, although `Map` is a name too.
 
 SEAMS = {"Builder", "Exporter", "Join", "Layer", "Logger", "Operator", "Unary"}
 # Beside the classes of `nas`, those that parts of a user's own extend, are like or are made with.
@@ -245,6 +245,16 @@ def test_no_two_names_differ_by_tense_alone() -> None:
         for one, other in combinations(names, 2)
         if differ_by_tense(one, other) and not NOUNS & {one, other}
     ]
+
+
+def test_classes_have_names_of_their_own() -> None:
+    """But for the torch module of an operator, in `nas/ops/layers.py`, which has the operator's."""
+    layers = PACKAGE / "ops" / "layers.py"
+    operators = {node.name for path, node in CLASSES if path.parent == layers.parent and path != layers}
+    counts = Counter(
+        node.name.strip("_") for path, node in CLASSES if path != layers or node.name not in operators
+    )
+    assert not [name for name, times in counts.items() if times > 1]
 
 
 def test_modules_have_names_of_their_own() -> None:

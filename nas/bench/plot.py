@@ -18,9 +18,9 @@ from nas.plots.chart import (
     RIGHT,
     TOP,
     WIDTH,
+    Axis,
     Point,
-    Scale,
-    fit_scale,
+    fit_axis,
     format_path,
     make_page,
     mark_rows,
@@ -35,11 +35,11 @@ LINE = 18
 
 @dataclass(frozen=True)
 class _Axes:
-    """Trials from `first` to `last` on a logarithmic scale, and the scale of scores."""
+    """Trials from `first` to `last` on a logarithmic scale, and the axis of scores."""
 
     first: int
     last: int
-    y: Scale
+    y: Axis
 
     def place(self, trials: int) -> float:
         part = math.log(trials / self.first) / math.log(self.last / self.first)
@@ -80,7 +80,7 @@ def _fit_axes(result: Sequence[Standing]) -> _Axes:
     first = max(1, last // 20)
     shown = [e for one in result for e in one.curve[first - 1 :]]
     ends = [v for e in shown for v in (e.mean, e.low, e.high) if not math.isnan(v)]
-    return _Axes(first, max(last, first + 1), fit_scale(ends, HEIGHT - BOTTOM, TOP))
+    return _Axes(first, max(last, first + 1), fit_axis(ends, HEIGHT - BOTTOM, TOP))
 
 
 def _write_axes(svg: ET.Element, axes: _Axes) -> None:

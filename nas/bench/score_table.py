@@ -27,7 +27,7 @@ LISTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableEntry:
     """A network of a table.
 
     `choices`: the first point that is it. `scores`: one for each seed. `true_score`: what is reported of it.
@@ -55,7 +55,7 @@ class Table:
 
     file: str
     space: Space
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TableEntry]
     rows: int
     conflicts: int
     missing: int | None
@@ -70,7 +70,7 @@ class Table:
             raise InputError(f"{self.file}: has no row for {choices}")
 
 
-class _Reader(Protocol):
+class _CsvReader(Protocol):
     """Type of what `csv.reader` returns."""
 
     line_num: int
@@ -81,7 +81,7 @@ class _Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _TableRow:
     """A row as written: its line in the file, and its cells by column."""
 
     line: int
@@ -102,12 +102,12 @@ def read_table(path: Path, space: Space) -> Table:
     if not seeds:
         raise InputError(f"{path}: has no column of scores; add 'score', or 'score_1', 'score_2', one a seed")
     points = _find_points(path, space, [c for c in columns if c not in (*seeds, TRUE_SCORE)], rows)
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[TableEntry]] = {}
     for row, point in zip(rows, points, strict=True):
         scores = tuple(_parse_score(path, row, column) for column in seeds)
         true_score = _parse_score(path, row, TRUE_SCORE) if TRUE_SCORE in columns else fmean(scores)
         identity = _find_identity(path, row, space, point)
-        found.setdefault(identity, []).append(Entry(point, scores, true_score))
+        found.setdefault(identity, []).append(TableEntry(point, scores, true_score))
     return Table(
         file=str(path),
         space=space,
@@ -139,7 +139,7 @@ def enumerate_points(space: Space) -> Iterator[Choices]:
         script[-1] += 1
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
+def _read_rows(path: Path) -> tuple[list[str], list[_TableRow]]:
     reader = csv.reader(io.StringIO(read_given_text(path, MOST_TABLE_BYTES).removeprefix("\ufeff")))
     try:
         return _parse_rows(path, reader)
@@ -147,7 +147,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
         raise InputError(f"{path}:{reader.line_num}: {error}; write short cells, a row a line") from None
 
 
-def _parse_rows(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
+def _parse_rows(path: Path, reader: _CsvReader) -> tuple[list[str], list[_TableRow]]:
     columns = [column.strip() for column in next(reader, [])]
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated:
@@ -161,20 +161,22 @@ def _parse_rows(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
                 f"{path}:{reader.line_num}: has {len(cells)} cells, and there are {len(columns)} columns; "
                 "write one cell a column"
             )
-        rows.append(_Row(reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))))
+        rows.append(_TableRow(reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))))
     if not rows:
         raise InputError(f"{path}: has no rows; write one a network, below a line of column names")
     return columns, rows
 
 
-def _find_points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Row]) -> list[Choices]:
+def _find_points(
+    path: Path, space: Space, columns: Sequence[str], rows: Sequence[_TableRow]
+) -> list[Choices]:
     """Return the point of each row."""
     asked: dict[str, None] = {}
     points = []
 
     for row in rows:
 
-        def choose(name: str, options: tuple[Option, ...], row: _Row = row) -> Option:
+        def choose(name: str, options: tuple[Option, ...], row: _TableRow = row) -> Option:
             asked[name] = None
             return _parse_option(path, row, name, options) if name in row.cells else options[0]
 
@@ -207,7 +209,7 @@ def _name_some(names: list[str], most: int = 5) -> str:
     return ", ".join(f"'{name}'" for name in names[:most]) + more
 
 
-def _parse_option(path: Path, row: _Row, name: str, options: tuple[Option, ...]) -> Option:
+def _parse_option(path: Path, row: _TableRow, name: str, options: tuple[Option, ...]) -> Option:
     text = row.cells[name]
     for option in options:
         if text.lower() in _list_spellings(option):
@@ -219,7 +221,7 @@ def _list_spellings(option: Option) -> tuple[str, ...]:
     return ("none", "null") if option is None else (str(option).lower(),)
 
 
-def _parse_score(path: Path, row: _Row, column: str) -> float:
+def _parse_score(path: Path, row: _TableRow, column: str) -> float:
     text = row.cells[column]
     try:
         value = float(text)
@@ -232,18 +234,18 @@ def _parse_score(path: Path, row: _Row, column: str) -> float:
     return value
 
 
-def _find_identity(path: Path, row: _Row, space: Space, point: Choices) -> str:
+def _find_identity(path: Path, row: _TableRow, space: Space, point: Choices) -> str:
     try:
         return space.identity(point)
     except InputError as error:
         raise InputError(f"{path}:{row.line}: {error}; leave the row out") from None
 
 
-def _merge_entries(entries: list[Entry]) -> Entry:
+def _merge_entries(entries: list[TableEntry]) -> TableEntry:
     if len(entries) == 1:
         return entries[0]
     scores = tuple(fmean(column) for column in zip(*(e.scores for e in entries), strict=True))
-    return Entry(entries[0].choices, scores, fmean(e.true_score for e in entries))
+    return TableEntry(entries[0].choices, scores, fmean(e.true_score for e in entries))
 
 
 def _count_missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:

@@ -26,7 +26,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class BaselineDifference:
     """The paired difference to the baseline, and `p` of the two-sided Wilcoxon signed-rank test of it."""
 
     estimate: Estimate
@@ -44,7 +44,7 @@ class Standing:
 
     sampler: str
     curve: tuple[Estimate, ...]
-    differences: Mapping[int, Difference]
+    differences: Mapping[int, BaselineDifference]
     ask_median_s: float
     ask_p95_s: float
     rejected: Mapping[RejectionReason, float]
@@ -79,7 +79,7 @@ def estimate_mean(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> BaselineDifference:
     """Return ours less theirs in pairs, with a test that ignores equal pairs; p is 1 if all are equal."""
     from scipy.stats import wilcoxon
 
@@ -87,7 +87,7 @@ def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     pairs = [round(a - b, 9) for a, b in zip(ours, theirs, strict=True)]
     unequal = [d for d in pairs if d]
     p = float(wilcoxon(unequal).pvalue) if unequal else 1.0
-    return Difference(estimate_mean(pairs), p)
+    return BaselineDifference(estimate_mean(pairs), p)
 
 
 def _compute_standing(

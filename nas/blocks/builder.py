@@ -34,7 +34,7 @@ MOST_NODES = 50_000
 _MOST_PARTS = 10_000
 
 
-class _Part(NamedTuple):
+class _BlockPart(NamedTuple):
     """What a block adds, with names that begin with a dot; `names` has those of scopes too, without it."""
 
     nodes: tuple[Node, ...]
@@ -43,7 +43,7 @@ class _Part(NamedTuple):
     size: int
 
 
-Parts = dict[tuple[object, ...], _Part | None]
+Parts = dict[tuple[object, ...], _BlockPart | None]
 """Parts of networks, by all that they depend on."""
 
 
@@ -152,7 +152,7 @@ class Builder:
             self._nodes.append(Node(stands_for[node.name], op, inputs, node.shape))
         return Ref(stands_for[part.output.name], part.output.shape)
 
-    def _record(self, build: Callable[[Builder, Ref], Ref], x: Ref) -> _Part | None:
+    def _record(self, build: Callable[[Builder, Ref], Ref], x: Ref) -> _BlockPart | None:
         """Return a part by itself; None where it cannot be built."""
         net = Builder(x.shape, self.classes, self._details)
         net.drop_path, net._scope = self.drop_path, "."
@@ -161,7 +161,7 @@ class Builder:
         except ShapeError:
             return None
         names = tuple(intern(name[1:]) for name in net._names - {INPUT})
-        return _Part(net.nodes, output, names, net._size)
+        return _BlockPart(net.nodes, output, names, net._size)
 
     def _claim_name(self, name: str) -> str:
         full_name = wanted = self._scope + name

@@ -83,7 +83,7 @@ class _Commands(UserDict[str, Any]):
         return getattr(import_module(f"nas.cli.{super().__getitem__(name)}"), name)
 
 
-class _Group(click.RichGroup):
+class _CommandGroup(click.RichGroup):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.commands = _Commands(COMMANDS)
@@ -99,7 +99,7 @@ class _Group(click.RichGroup):
 
 
 @click.group(
-    cls=_Group,
+    cls=_CommandGroup,
     epilog="Example: nas search mbconv --budget-flops 400M --trials 16",
     context_settings={"show_default": True, "rich_help_config": _LOOKS},
 )

@@ -26,7 +26,7 @@ class _File(click.ParamType[Path]):
         return [CompletionItem(incomplete, type=self._kind)]
 
 
-class _Run(_File):
+class _RunPath(_File):
     """A run folder, and by the shell any other."""
 
     def shell_complete(
@@ -36,7 +36,7 @@ class _Run(_File):
         return found or super().shell_complete(ctx, param, incomplete)
 
 
-class _Network(click.ParamType[str]):
+class _NetworkName(click.ParamType[str]):
     """A bundled space or a run folder, and by the shell any file."""
 
     name = "text"
@@ -51,7 +51,7 @@ class _Network(click.ParamType[str]):
         return found or [CompletionItem(incomplete, type="file")]
 
 
-FILE, FOLDER, RUN, NETWORK = _File("file"), _File("dir"), _Run("dir"), _Network()
+FILE, FOLDER, RUN, NETWORK = _File("file"), _File("dir"), _RunPath("dir"), _NetworkName()
 
 
 def find_runs(incomplete: str) -> Iterator[str]:

@@ -70,7 +70,7 @@ def read_images(
 
 
 @dataclass(eq=False)
-class _Part:
+class _Chunk:
     """Some of the images: their pixels, but of the broken and the deep ones, and what else was found."""
 
     images: Images
@@ -149,7 +149,7 @@ class _Reading:
         write_atomically(_get_facts_file(path), json.dumps(facts))
         return Pictures(map_images(path, shape), broken, (), dict(traits), levels)
 
-    def _render_part(self, part: _Part, indices: NDArray[np.int64], levels: Levels | None) -> Pictures:
+    def _render_part(self, part: _Chunk, indices: NDArray[np.int64], levels: Levels | None) -> Pictures:
         """Return a part with its deep images at levels, found over them where there are none."""
         if part.deep:
             levels = levels or _join(part.deep.values())
@@ -164,10 +164,10 @@ class _Reading:
         used = levels if Trait.DEEP in found else None
         return Pictures(whole, dict(sorted(part.broken.items())), part.notes, found, used)
 
-    def _read(self, indices: NDArray[np.int64], levels: Levels | None = None) -> _Part:
+    def _read(self, indices: NDArray[np.int64], levels: Levels | None = None) -> _Chunk:
         """Read images from the cache, and those that it has not from their files."""
         count = len(indices)
-        part = _Part(np.empty((count, *self.shape), np.uint8), np.zeros(count, np.uint8), {}, {})
+        part = _Chunk(np.empty((count, *self.shape), np.uint8), np.zeros(count, np.uint8), {}, {})
 
         def file_of(place: int) -> Path | Encoded:
             return self.files.find_file(int(indices[place]))
@@ -180,7 +180,7 @@ class _Reading:
             else:
                 part.deep[place] = found
 
-        with closing(_Rows(self._choose_file(levels), len(self.files), self.shape)) as rows:
+        with closing(_RowFile(self._choose_file(levels), len(self.files), self.shape)) as rows:
             missing = []
             for place in np.argsort(indices).tolist():  # in the order of the file, which disks are fast at
                 found = rows.read(indices[place])
@@ -213,7 +213,7 @@ def _join(images: Iterable[DeepImage]) -> Levels:
     return join_ranges(ranges, all(image.is_whole for image in found))
 
 
-class _Rows:
+class _RowFile:
     """A file with the pixels of each image, and after them a record of what is in each row.
 
     A row counts by its checksum alone: one that is half written, cut off or damaged is decoded again. So

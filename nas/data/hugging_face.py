@@ -56,7 +56,7 @@ class ImageCell:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class _DatasetColumns:
     """Those of images, of classes, and of what belongs together; `names`: of classes that are numbers."""
 
     image: str
@@ -76,7 +76,7 @@ def open_hugging_face(path: Path, layout: Layout) -> Source:
     items: list[Item] = []
     cells: list[ImageCell] = []
     notes: list[str] = []
-    columns: _Columns | None = None
+    columns: _DatasetColumns | None = None
     for split, files in _find_files(path, place, notes).items():
         own: list[ImageCell] = []
         labels: list[Any] = []
@@ -114,23 +114,23 @@ def open_hugging_face(path: Path, layout: Layout) -> Source:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _DatasetRows:
     """What a file says: images, classes, and what belongs together, by row."""
 
-    columns: _Columns
+    columns: _DatasetColumns
     cells: list[ImageCell]
     labels: list[Any]
     groups: list[Any]
 
 
-def _read_rows(file: Path, split: str, first: int, place: str, layout: Layout) -> _Rows:
+def _read_rows(file: Path, split: str, first: int, place: str, layout: Layout) -> _DatasetRows:
     """Read a file but for its images; `first`: rows of the split in the files before it."""
     try:
         columns = _find_columns(read_schema(file), f"{place}: {file.name}", layout)
         labels = read_column(file, columns.label)
         groups = read_column(file, columns.group) if columns.group else [""] * len(labels)
         cells = list(_list_cells(file, columns.image, split, first, place))
-        return _Rows(columns, cells, labels, groups)
+        return _DatasetRows(columns, cells, labels, groups)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -229,7 +229,7 @@ def _list_cells(file: Path, column: str, split: str, first: int, place: str) -> 
 # Columns
 
 
-def _find_columns(schema: Any, place: str, layout: Layout) -> _Columns:
+def _find_columns(schema: Any, place: str, layout: Layout) -> _DatasetColumns:
     features = _read_features(schema)
     if layout.columns is not None and len(layout.columns) != 2:
         raise InputError(f"{place}: --columns names {len(layout.columns)} columns; give IMAGE,LABEL")
@@ -249,7 +249,7 @@ def _find_columns(schema: Any, place: str, layout: Layout) -> _Columns:
         label = _choose(named or usual, "label", schema.names, place)
     names = features.get(label, {}).get("names") if _read_type(features.get(label)) == "ClassLabel" else None
     group = layout.group if layout.group in schema.names else None
-    return _Columns(image, label, group, tuple(map(str, names)) if isinstance(names, list) else None)
+    return _DatasetColumns(image, label, group, tuple(map(str, names)) if isinstance(names, list) else None)
 
 
 def _choose(found: Sequence[str], what: str, names: Sequence[str], place: str) -> str:
@@ -286,7 +286,7 @@ def _is_image(field: Any, feature: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _name_class(label: Any, columns: _Columns, place: str) -> str:
+def _name_class(label: Any, columns: _DatasetColumns, place: str) -> str:
     """Return the name of a class that a row has."""
     names = columns.names
     if isinstance(label, str) and label.strip():
@@ -303,7 +303,7 @@ def _name_class(label: Any, columns: _Columns, place: str) -> str:
     )
 
 
-def _name_group(group: Any, columns: _Columns, place: str) -> str:
+def _name_group(group: Any, columns: _DatasetColumns, place: str) -> str:
     """Return what a row belongs together with; nothing where there is no column that says it."""
     name = "" if group is None else str(group).strip()
     if columns.group and not name:

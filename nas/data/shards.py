@@ -25,7 +25,7 @@ _RULE = "a sample is an image and its class, such as 000.jpg and 000.cls, or a l
 
 
 @dataclass
-class _Sample:
+class _ShardSample:
     """The files of a shard with one key."""
 
     key: str
@@ -60,9 +60,9 @@ def open_shards(path: Path, layout: Layout) -> Source:
     )
 
 
-def _read_samples(shard: Path, place: str) -> Iterator[_Sample]:
+def _read_samples(shard: Path, place: str) -> Iterator[_ShardSample]:
     """Yield the samples of a shard: files in a row whose names are equal up to the first point."""
-    sample = _Sample("")
+    sample = _ShardSample("")
     try:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
@@ -73,7 +73,7 @@ def _read_samples(shard: Path, place: str) -> Iterator[_Sample]:
                 key = f"{folder}/{stem}"
                 if key != sample.key:
                     yield sample
-                    sample = _Sample(key)
+                    sample = _ShardSample(key)
                 kind = kind.casefold()
                 if f".{kind}" in SUFFIXES:
                     if sample.image:

@@ -29,7 +29,7 @@ _MOST_LABEL = 1_000
 
 
 @dataclass(frozen=True)
-class _Row:
+class _ImageRow:
     """What a row of a table says: its class, or in a tuple all its labels; `group` is empty where there is no
     such column."""
 
@@ -70,7 +70,7 @@ def open_table(path: Path, layout: Layout) -> Source:
     )
 
 
-def _check_labels(rows: Sequence[_Row], place: str) -> None:
+def _check_labels(rows: Sequence[_ImageRow], place: str) -> None:
     """Raise InputError where labels are no classes."""
     for row in rows:
         longest = max(map(len, (row.label,) if isinstance(row.label, str) else row.label), default=0)
@@ -101,7 +101,7 @@ def _read_number(text: str) -> float | None:
 
 def _parse_table(
     path: Path, place: str, layout: Layout
-) -> tuple[list[_Row], tuple[str, ...] | None, list[str]]:
+) -> tuple[list[_ImageRow], tuple[str, ...] | None, list[str]]:
     """Return the rows of a table, the classes where columns name them, and what is to be said of its
     columns."""
     text = _read_table(path, place)
@@ -125,7 +125,7 @@ def _parse_table(
                 if not cell and not (lists and name == label):
                     raise InputError(f"{place}: line {line} has no {name}; fill it in, or remove the row")
             rows.append(
-                _Row(
+                _ImageRow(
                     line,
                     cells[path_name],
                     lists[number] if lists else cells[str(label)],
@@ -208,12 +208,12 @@ def _find_columns(
 
 
 def _complete_paths(
-    rows: list[_Row], folder: Path, place: str, suffix: str | None
-) -> tuple[list[_Row], list[str]]:
+    rows: list[_ImageRow], folder: Path, place: str, suffix: str | None
+) -> tuple[list[_ImageRow], list[str]]:
     """Return rows whose paths are of files: with slashes, and with a suffix where they have none."""
     stems: dict[str, dict[str, list[str]]] = {}
 
-    def complete(row: _Row) -> _Row:
+    def complete(row: _ImageRow) -> _ImageRow:
         path = row.path
         if "\\" in path and not os.path.lexists(os.path.join(folder, path)):  # noqa: PTH118
             path = path.replace("\\", "/")

@@ -137,7 +137,7 @@ class ClusterExecutor(Executor, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AttemptStep:
     """What an attempt came to: an epoch, a failure, or `misuse`, what the evaluator did that none may do.
 
     `done`: there will be no other step.
@@ -163,24 +163,24 @@ class Attempt:
         self._weights = b""
         self._build_s = 0.0
 
-    def build(self) -> Step | None:
+    def build(self) -> AttemptStep | None:
         """Build the training, which the first step does otherwise. Return what that came to if it failed."""
         return self._guard(self._build)
 
-    def step(self) -> Step:
+    def step(self) -> AttemptStep:
         """Train one epoch."""
         return self._guard(self._train)
 
-    def _guard(self, work: Callable[[], _Made]) -> _Made | Step:
+    def _guard(self, work: Callable[[], _Made]) -> _Made | AttemptStep:
         try:
             return work()
         except TrainingFailed as error:
-            return Step(self._result, failure=error.failure)
+            return AttemptStep(self._result, failure=error.failure)
         except EvaluatorError as error:
-            return Step(self._result, misuse=f"evaluator {self._evaluator}: {error}")
+            return AttemptStep(self._result, misuse=f"evaluator {self._evaluator}: {error}")
         except Exception as error:
             # Whatever a user's block or evaluator raises costs one trial, never the search.
-            return Step(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
+            return AttemptStep(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
 
     def _build(self) -> None:
         if self._training is None:
@@ -188,7 +188,7 @@ class Attempt:
             self._training = expect_training(self._begin())
             self._build_s = time.perf_counter() - start
 
-    def _train(self) -> Step:
+    def _train(self) -> AttemptStep:
         self._build()
         assert self._training is not None
         epoch = _check_result(self._training.epoch(), self._result.epochs + 1)
@@ -201,7 +201,7 @@ class Attempt:
             _check_finite(state, epoch.epoch)
             self._weights = safetensors.torch.save(state)
         self._result = self._result.add(epoch)
-        return Step(self._result, epoch, done=done)
+        return AttemptStep(self._result, epoch, done=done)
 
     def _begin(self) -> Training:
         """Return the training, from the parent's weights, or from scratch where there is nothing to
@@ -226,7 +226,11 @@ class Attempt:
 
 
 def tell(
-    queue: TrialQueue, observer: TrialObserver, candidate: Candidate, step: Step, weights: Callable[[], bytes]
+    queue: TrialQueue,
+    observer: TrialObserver,
+    candidate: Candidate,
+    step: AttemptStep,
+    weights: Callable[[], bytes],
 ) -> bool:
     """Tell queue and observer of a step. Return whether the trial goes on.
 

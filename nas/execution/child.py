@@ -28,7 +28,7 @@ from nas.errors import NasError
 from nas.execution.base import (
     TRIES,
     Attempt,
-    Step,
+    AttemptStep,
     TrialObserver,
     TrialQueue,
     describe_deaths,
@@ -38,7 +38,7 @@ from nas.execution.base import (
     tell,
 )
 from nas.execution.local import LocalExecutor
-from nas.execution.worker_process import settle
+from nas.execution.worker_process import prepare_process
 from nas.malloc import release_memory
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
@@ -71,7 +71,7 @@ class ChildExecutor:
                     for tries in range(1, TRIES + 1):
                         child.wait()
                         observer.started(candidate)
-                        trial = _Trial(child, candidate, parent, limit, tries)
+                        trial = _ChildAttempt(child, candidate, parent, limit, tries)
                         with suppress(_Again):
                             while tell(queue, observer, candidate, trial.step(), trial.dump_weights):
                                 pass
@@ -101,7 +101,7 @@ class _Hung(Exception):
     """The process did not answer in time; says where it was."""
 
 
-class _Trial:
+class _ChildAttempt:
     """A trial in the process, as `Attempt`, that is begun for the `tries`-th time."""
 
     def __init__(
@@ -116,27 +116,27 @@ class _Trial:
         self._is_built = False
         self._weights = b""
 
-    def step(self) -> Step:
+    def step(self) -> AttemptStep:
         """Train one epoch. Raises _Again where the process dies and the trial may be tried once more."""
         allowed = extend_limit(self._limit) if self._limit else None
         try:
             if not self._is_built:
-                failed: Step | None = self._child.ask(self._begin, allowed)
+                failed: AttemptStep | None = self._child.ask(self._begin, allowed)
                 self._is_built = True
                 if failed is not None:
                     return failed
             start = time.monotonic()
-            step: Step
+            step: AttemptStep
             step, self._weights = self._child.ask(("step",), allowed and allowed - self._taken_s)
             self._taken_s += time.monotonic() - start
         except _Hung as error:
             where = f"epoch {self._last.epochs + 1}" if self._is_built else "its preparation"
             text = f"{self._limit:g} s were over in {where}, which did not end{error}"
-            return Step(self._last, failure=Failure(FailureReason.TIMEOUT, text))
+            return AttemptStep(self._last, failure=Failure(FailureReason.TIMEOUT, text))
         except _Ended as error:
             if self._tries < TRIES:
                 raise _Again from None
-            return Step(self._last, failure=describe_deaths(self._tries, str(error)))
+            return AttemptStep(self._last, failure=describe_deaths(self._tries, str(error)))
         self._last = step.result
         return step
 
@@ -314,7 +314,7 @@ def serve(
     faulthandler.register(_ASK_PLACE, trace, all_threads=False)
     with Connection(connection) as channel:
         evaluator, problem = _unpack(file, parts)
-        settle(threads)
+        prepare_process(threads)
         channel.send_bytes(pickle.dumps(problem))
         attempt: Attempt | None = None
         with suppress(EOFError, ConnectionError):

@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.errors import InputError, NasError
 from nas.execution.ray_desk import Desk
 from nas.execution.ray_watch import Watch
-from nas.execution.worker_process import settle
+from nas.execution.worker_process import prepare_process
 from nas.importing import release_children
 from nas.training.base import EpochResult, Limit, TrainingFailed
 from nas.training.replicas import Replicas
@@ -139,7 +139,7 @@ def _train_epoch(training: ClassifierTraining, desk: Any, fitting: _Fitting, on_
 def _work(config: dict[str, Any]) -> None:
     """Train epochs from the checkpoints that the desk has, until it has none."""
     release_children()
-    settle(config["threads"])
+    prepare_process(config["threads"])
     import torch.distributed as dist
 
     replicas, desk = Replicas.of_group(), config["desk"]

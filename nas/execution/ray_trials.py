@@ -23,12 +23,12 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
-from nas.execution.base import TRIES, Step, TrialQueue, describe_deaths, tell
+from nas.execution.base import TRIES, AttemptStep, TrialQueue, describe_deaths, tell
 from nas.execution.ray_deaths import describe_death, has_lost_machine
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import WEIGHTS, Place
+from nas.execution.ray_worker import WEIGHTS, WorkerPlace
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 
@@ -102,7 +102,7 @@ class Trials:
         if WEIGHTS in result:
             self._weights[trial_id] = result.pop(WEIGHTS)
 
-    def take_step(self, trial_id: str, step: Step, place: Place) -> bool:
+    def take_step(self, trial_id: str, step: AttemptStep, place: WorkerPlace) -> bool:
         """Take a step, trained at a place. Return whether the trial goes on."""
         candidate = self._running.get(trial_id)
         if candidate is None:  # Tune calls a trial complete that it was told to stop
@@ -122,7 +122,7 @@ class Trials:
         if limit and time.monotonic() - began >= extend_limit(limit):  # its worker ended itself
             text = f"{limit:g} s were over in epoch {result.epochs + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
-            tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
+            tell(self._queue, self._observer, candidate, AttemptStep(result, failure=failure), bytes)
             return
         # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
         with_machine = has_lost_machine(report)
@@ -132,7 +132,7 @@ class Trials:
         else:
             tries = sum(self._deaths[candidate.number, either] for either in (True, False))
             failure = describe_deaths(tries, describe_death(report))
-            tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
+            tell(self._queue, self._observer, candidate, AttemptStep(result, failure=failure), bytes)
 
     @cached_property
     def _mailbox(self) -> Any:

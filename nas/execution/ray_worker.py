@@ -16,9 +16,9 @@ import nas.execution.ray_start  # noqa: F401  # its settings come first
 import ray
 from ray import tune
 
-from nas.execution.base import Attempt, Step
+from nas.execution.base import Attempt, AttemptStep
 from nas.execution.ray_metrics import harmless, to_ascii
-from nas.execution.worker_process import settle
+from nas.execution.worker_process import prepare_process
 from nas.importing import release_children
 from nas.malloc import release_memory
 from nas.training.base import Evaluator, extend_limit, find_time_limit
@@ -28,7 +28,7 @@ WEIGHTS = "weights"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerPlace:
     """Where a step was trained: the address of the node, and the most memory that the trial has had of its
     GPU, None without one."""
 
@@ -49,7 +49,7 @@ class Worker(tune.Trainable):
         self, config: dict[str, Any], evaluator: Evaluator, threads: int, mailbox: str
     ) -> None:
         release_children()
-        settle(threads)
+        prepare_process(threads)
         self._evaluator = evaluator
         self._mailbox = mailbox
         self._node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -73,10 +73,10 @@ class Worker(tune.Trainable):
         assert self._attempt is not None
         step = self._train_epoch(self._attempt)
         self._note(step)
-        told = {"done": step.done, "step": step, "place": Place(self._node, _read_gpu_bytes())}
+        told = {"done": step.done, "step": step, "place": WorkerPlace(self._node, _read_gpu_bytes())}
         return {**told, WEIGHTS: self._attempt.dump_weights()} if step.done and step.epoch else told
 
-    def _note(self, step: Step) -> None:
+    def _note(self, step: AttemptStep) -> None:
         """Write a line of a step to this worker's log, which Ray's dashboard shows."""
         with harmless("a line of the log"):
             epoch = step.epoch
@@ -87,7 +87,7 @@ class Worker(tune.Trainable):
                 said += f", {epoch.seconds:.1f} s"
             print(to_ascii(f"{self._label} {said}"), flush=True)
 
-    def _train_epoch(self, attempt: Attempt) -> Step:
+    def _train_epoch(self, attempt: Attempt) -> AttemptStep:
         """Train an epoch, of which the first is built before. What does not end in time ends this process."""
         if not self._is_built:
             self._is_built = True

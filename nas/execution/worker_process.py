@@ -7,7 +7,7 @@ import gc
 from nas.malloc import keep_memory
 
 
-def settle(threads: int | None) -> None:
+def prepare_process(threads: int | None) -> None:
     """Set this process up, once it has its evaluator, to train with so many `threads` of torch.
 
     A step's tensors take the memory of those of the step before. The collector leaves alone what outlives all

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 
-class _Without(MetaPathFinder):
+class _WithoutNas(MetaPathFinder):
     """Makes the import of `nas` fail, and of what tells OpenVINO's makers that it was imported."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
@@ -31,5 +31,5 @@ def apply(file: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, _Without())
+    sys.meta_path.insert(0, _WithoutNas())
     apply(sys.argv[1], Path(sys.argv[2]))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from nas.exporters.scopes import Item, Scope, Step
+from nas.exporters.scopes import Item, Leaf, Scope
 from nas.exporters.text import is_too_long, make_unused, wrap_statement
 from nas.ops import Join, Shape
 from nas.ops.base import format_shape
@@ -68,7 +68,7 @@ class _Statement:
         return tuple(dict.fromkeys(read))
 
     def write(self, names: Mapping[str, str]) -> str:
-        if not (isinstance(self.item, Step) and isinstance(self.item.op, Join)):
+        if not (isinstance(self.item, Leaf) and isinstance(self.item.op, Join)):
             return _write_call(self.item, names)
         return self.item.op.expression(
             [_write_call(self.inner[v], names) if v in self.inner else names[v] for v in self.item.inputs]
@@ -152,7 +152,7 @@ def _name_variable(
 
 
 def _is_join(item: Item) -> bool:
-    return isinstance(item, Step) and isinstance(item.op, Join)
+    return isinstance(item, Leaf) and isinstance(item.op, Join)
 
 
 def _write_call(item: Item, names: Mapping[str, str]) -> str:

@@ -173,7 +173,7 @@ def _quantize_onnx(
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class CalibrationReader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self._batches = calibration.give_batches()
 
@@ -188,7 +188,7 @@ def _quantize_onnx(
         quantize_static(
             prepared,
             file,
-            Reader(),
+            CalibrationReader(),
             per_channel=True,
             reduce_range=target.narrow_weights,
             activation_type=QuantType.QInt8 if target.signed_activations else QuantType.QUInt8,

@@ -15,7 +15,7 @@ from nas.ops import DropPath, Join, Multiply, Operator, Shape
 
 
 @dataclass(frozen=True)
-class Step:
+class Leaf:
     """One operator in its scope. Values are known by the name of the node that gives them."""
 
     name: str
@@ -44,7 +44,7 @@ class Scope:
             return False
         value = self.inputs
         for item in self.items:
-            is_join = isinstance(item, Step) and isinstance(item.op, Join)
+            is_join = isinstance(item, Leaf) and isinstance(item.op, Join)
             if is_join or item.inputs != value or len(item.outputs) != 1 or hasattr(nn.Sequential, item.name):
                 return False
             value = item.outputs
@@ -84,7 +84,7 @@ class Scope:
         return tuple(rows), tuple(number[name] for name in self.outputs)
 
 
-Item = Step | Scope
+Item = Leaf | Scope
 
 
 def build_scopes(architecture: Architecture) -> Scope:
@@ -111,7 +111,7 @@ def _build_scope(
         inner = f"{path}.{name}" if path else name
         if members[0].name == inner:
             (node,) = members
-            items.append(Step(name, node.op, node.inputs, (inner,)))
+            items.append(Leaf(name, node.op, node.inputs, (inner,)))
         else:
             items += _unwrap_gate(_build_scope(inner, members, position, last_use))
     paths = [item.path for item in items if isinstance(item, Scope)]
@@ -128,7 +128,7 @@ def _unwrap_gate(scope: Scope) -> tuple[Item, ...]:
     weights, hence no name that must stay.
     """
     *layers, last = scope.items
-    if not (layers and isinstance(last, Step) and isinstance(last.op, Multiply)):
+    if not (layers and isinstance(last, Leaf) and isinstance(last.op, Multiply)):
         return (scope,)
     gate = replace(scope, items=tuple(layers), outputs=layers[-1].outputs)
     is_gate = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nas.errors import InputError
 from nas.exporters.forward import write_forward
-from nas.exporters.scopes import Item, Scope, Step, build_scopes
+from nas.exporters.scopes import Item, Leaf, Scope, build_scopes
 from nas.exporters.text import (
     WIDTH,
     Call,
@@ -243,7 +243,7 @@ class Writer:
     def _make_call(self, item: Item, rate: str | None) -> Call:
         """Return what makes the module of an item; `rate` is the variable that holds the stochastic depth
         rate."""
-        if isinstance(item, Step):
+        if isinstance(item, Leaf):
             assert isinstance(item.op, Unary)
             layer = item.op.layer(self.shapes[item.inputs[0]])
             if kind := layer.carried():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from nas.errors import InputError
-from nas.exporters.scopes import Item, Scope, Step, build_scopes
+from nas.exporters.scopes import Item, Leaf, Scope, build_scopes
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT
 from nas.graph.maps import find_classifier, find_last_map, find_strides
@@ -26,7 +26,7 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TimmPlan:
     """`body`: the layers up to the last map, whose node is `last`, with full names. `maps`: the last of each
     stride. `head`: what is behind, one after the other, `classifier` among it. `opened`: scopes whose layers
     are among these. `first`, `pool`: the convolution of the image and the global pool, where they are.
@@ -35,7 +35,7 @@ class Plan:
     body: tuple[Item, ...]
     maps: tuple[Map, ...]
     last: str
-    head: tuple[Step, ...]
+    head: tuple[Leaf, ...]
     classifier: str
     first: str | None
     pool: str | None
@@ -49,7 +49,7 @@ class Plan:
         )
 
 
-def make_plan(architecture: Architecture) -> Plan:
+def make_plan(architecture: Architecture) -> TimmPlan:
     """Return how a network is taken apart.
 
     Raises InputError where no one map is before its classifier, or what is behind that is not a chain.
@@ -61,7 +61,7 @@ def make_plan(architecture: Architecture) -> Plan:
 
     def take_apart(scope: Scope) -> Iterator[Item]:
         for item in scope.items:
-            if isinstance(item, Step):
+            if isinstance(item, Leaf):
                 yield replace(item, name=item.outputs[0])
             elif position[_list_nodes(item)[-1]] > position[last] or _has_maps_within(item, strides):
                 opened.append(item.path)
@@ -71,11 +71,11 @@ def make_plan(architecture: Architecture) -> Plan:
 
     items = list(take_apart(build_scopes(architecture)))
     body = tuple(item for item in items if position[_list_nodes(item)[-1]] <= position[last])
-    head = tuple(item for item in items[len(body) :] if isinstance(item, Step))
+    head = tuple(item for item in items[len(body) :] if isinstance(item, Leaf))
     if any(step.inputs != (before,) for step, before in zip(head, _list_values(last, head), strict=True)):
         raise InputError("the layers behind the last map of the network do not follow one another")
     readers = [node for node in architecture.nodes if INPUT in node.inputs]
-    return Plan(
+    return TimmPlan(
         body,
         tuple(_find_maps(body, strides, architecture)),
         last,
@@ -87,13 +87,13 @@ def make_plan(architecture: Architecture) -> Plan:
     )
 
 
-def _list_values(last: str, head: Sequence[Step]) -> list[str]:
+def _list_values(last: str, head: Sequence[Leaf]) -> list[str]:
     """Return what each step of a head is to be given."""
     return [last, *(step.outputs[0] for step in head)][: len(head)]
 
 
 def _list_nodes(item: Item) -> list[str]:
-    if isinstance(item, Step):
+    if isinstance(item, Leaf):
         return [item.outputs[0]]
     return [name for inner in item.items for name in _list_nodes(inner)]
 
@@ -116,7 +116,7 @@ def _find_maps(body: Sequence[Item], strides: Mapping[str, int], architecture: A
     following: Sequence[Item | None] = [*body[1:], None]
     for item, reader in zip(body, following, strict=True):
         (value, *more) = item.outputs
-        is_layer = not more and not (isinstance(item, Step) and isinstance(item.op, Join))
+        is_layer = not more and not (isinstance(item, Leaf) and isinstance(item.op, Join))
         if not is_layer or value not in strides or (reader and value not in reader.inputs):
             continue
         before, stride = found.get(strides[value]), strides[value]
@@ -129,14 +129,14 @@ def _find_maps(body: Sequence[Item], strides: Mapping[str, int], architecture: A
 
 def _is_pointwise(item: Item) -> bool:
     """Return whether a 1x1 convolution is all that an item learns filters of."""
-    ops = [item.op] if isinstance(item, Step) else [step.op for step in _list_steps(item)]
+    ops = [item.op] if isinstance(item, Leaf) else [step.op for step in _list_leaves(item)]
     filters = [op for op in ops if op.has_filters]
     return len(filters) == 1 and isinstance(filters[0], Conv2d) and filters[0].kernel == 1
 
 
-def _list_steps(scope: Scope) -> Iterator[Step]:
+def _list_leaves(scope: Scope) -> Iterator[Leaf]:
     for item in scope.items:
-        if isinstance(item, Step):
+        if isinstance(item, Leaf):
             yield item
         else:
-            yield from _list_steps(item)
+            yield from _list_leaves(item)

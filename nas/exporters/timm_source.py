@@ -12,7 +12,7 @@ from nas.exporters.backbone import Backbone, Skipped
 from nas.exporters.forward import write_maps
 from nas.exporters.source import Preparation, Writer, write_module
 from nas.exporters.text import is_too_long, write_docstring
-from nas.exporters.timm_plan import Plan, make_plan
+from nas.exporters.timm_plan import TimmPlan, make_plan
 from nas.graph import Architecture
 from nas.ops import Dropout
 from nas.ops.base import format_shape
@@ -82,7 +82,7 @@ def make_folder_config(
 
 
 def make_pretrained_config(
-    architecture: Architecture, plan: Plan, preparation: Preparation | None
+    architecture: Architecture, plan: TimmPlan, preparation: Preparation | None
 ) -> dict[str, Any]:
     """Return what timm is told of the weights: by it, its transforms are those of `preprocess.json`."""
     channels = architecture.input_shape[0]
@@ -129,7 +129,7 @@ def _format_value(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def _write_network(architecture: Architecture, plan: Plan, writer: Writer) -> str:
+def _write_network(architecture: Architecture, plan: TimmPlan, writer: Writer) -> str:
     """Return the class of the network."""
     shapes = (architecture.input_shape, architecture.nodes[-1].shape)
     images, scores = (", ".join(map(str, ("N", *shape))) for shape in shapes)
@@ -150,7 +150,7 @@ def _write_network(architecture: Architecture, plan: Plan, writer: Writer) -> st
     )
 
 
-def _write_adaptation(architecture: Architecture, plan: Plan) -> list[str]:
+def _write_adaptation(architecture: Architecture, plan: TimmPlan) -> list[str]:
     maps = [f'({m.channels}, {m.stride}, "{m.layer}")' for m in plan.maps]
     rows = [f"            maps=[{', '.join(maps)}],"]
     if is_too_long(rows[0]):
@@ -166,7 +166,7 @@ def _write_adaptation(architecture: Architecture, plan: Plan) -> list[str]:
     return ["        self.adapt(", *rows, "            **options,", "        )"]
 
 
-def _write_scores(architecture: Architecture, plan: Plan) -> list[str]:
+def _write_scores(architecture: Architecture, plan: TimmPlan) -> list[str]:
     lines = [
         "    def forward_scores(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:",
         '        """What the last map becomes: scores, or what the classifier makes them of."""',

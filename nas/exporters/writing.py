@@ -157,7 +157,7 @@ def make_settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
     """Return random weights of a network, with statistics of batch norms that are those of random images."""
     with few_threads(architecture.cost.macs):
         network = _build_network(architecture, None)
-        settle(network, _sample_images(architecture))
+        settle_norms(network, _sample_images(architecture))
     return dict(network.state_dict())
 
 
@@ -308,7 +308,7 @@ def write_expected(
     }
     x = _sample_images(architecture)
     if not has_weights:
-        settle(network, x)
+        settle_norms(network, x)
     with torch.inference_mode():
         y = network.eval()(x)
     if not y.isfinite().all():
@@ -346,7 +346,7 @@ def _sample_images(architecture: Architecture) -> torch.Tensor:
     return torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
 
 
-def settle(network: nn.Module, *x: torch.Tensor) -> None:
+def settle_norms(network: nn.Module, *x: torch.Tensor) -> None:
     """Give batch norms the statistics of a batch, else the outputs of an untrained network are near zero."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

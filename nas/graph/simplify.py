@@ -24,7 +24,7 @@ def simplify(architecture: Architecture) -> Architecture:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SimplifiedPart:
     """A simplified piece of a network.
 
     `nodes` are those that the output needs, the output last; none where the output is an input. `used` are
@@ -39,7 +39,7 @@ class Part:
 
 def simplify_part(
     nodes: Iterable[Node], inputs: Mapping[str, Shape], output: str, dead_inputs: Collection[str] = ()
-) -> Part:
+) -> SimplifiedPart:
     """Return the simplest form of a piece of a network between some inputs and one output."""
     shapes = dict(inputs)
     stands_for = {name: name for name in inputs}
@@ -71,7 +71,7 @@ def simplify_part(
             needed.update(node.inputs)
             reaching.append(node)
     costs = (node.op.cost(*(shapes[name] for name in node.inputs)) for node in reaching)
-    return Part(
+    return SimplifiedPart(
         tuple(reversed(reaching)), frozenset(needed.intersection(inputs)), output in dead, sum(costs, Cost())
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nas.latency.rounds import Work, measure
+from nas.latency.rounds import Workload, measure
 from nas.latency.runtimes import RUNTIMES, Runtime, find_runtime
 from nas.latency.summary import Latency, StageTime
 
-__all__ = ["RUNTIMES", "Latency", "Runtime", "StageTime", "Work", "find_runtime", "measure"]
+__all__ = ["RUNTIMES", "Latency", "Runtime", "StageTime", "Workload", "find_runtime", "measure"]

@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from nas.errors import NasError
 from nas.exporters.quiet import quiet
-from nas.exporters.writing import settle
+from nas.exporters.writing import settle_norms
 from nas.graph.module import build_piece
 from nas.graph.piece import Piece
 
@@ -44,7 +44,7 @@ def build_settled(piece: Piece) -> fx.GraphModule:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_piece(piece)
-    settle(network, *(torch.randn(2, *shape, generator=draw) for shape in piece.inputs.values()))
+    settle_norms(network, *(torch.randn(2, *shape, generator=draw) for shape in piece.inputs.values()))
     return network
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.latency.worker import prepare_timing, stop_collecting, watch
+from nas.latency.worker import measure_wait, prepare_timing, stop_collecting
 from nas.lines import serve
 
 _FEWEST_RUNS = 3
@@ -39,7 +39,7 @@ class _Pieces:
 
     def turn(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Time each piece of the order once, some runs on end."""
-        seconds, waited = watch(
+        seconds, waited = measure_wait(
             lambda: [_time(self._pieces[i], self._threads) for i in request["order"]], self._threads
         )
         return {"seconds": seconds, "waited": waited}

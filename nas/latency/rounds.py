@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """A network in a runtime, for batches of one size. `file`: of the runtime's format; `weights`: a file of
     safetensors, for torch's own runtimes. `plugins`: files that the operators need."""
 
@@ -54,7 +54,7 @@ class Work:
 
 
 def measure(
-    works: Sequence[Work], rounds: int, seed: int, progress: Callable[[str], None]
+    works: Sequence[Workload], rounds: int, seed: int, progress: Callable[[str], None]
 ) -> tuple[Latency, ...]:
     """Return how long each takes, in `rounds`, two at least; their order is drawn with a `seed`.
 
@@ -86,7 +86,7 @@ def shuffle_rounds(count: int, rounds: int, seed: int) -> Iterator[list[int]]:
         yield draw.sample(range(count), count)
 
 
-def _make_latency(work: Work, turns: Sequence[Turn], memory: int | None) -> Latency:
+def _make_latency(work: Workload, turns: Sequence[Turn], memory: int | None) -> Latency:
     stages: tuple[StageTime, ...] = ()
     if work.has_stages:
         from nas.latency.torch_network import count_stage_macs as macs_of
@@ -106,7 +106,7 @@ def _make_latency(work: Work, turns: Sequence[Turn], memory: int | None) -> Late
 
 
 @contextmanager
-def _process(work: Work) -> Iterator[Ask]:
+def _process(work: Workload) -> Iterator[Ask]:
     """Start the process of a network, and give what asks it for a turn. Raises NasError."""
 
     def fail(why: str) -> NasError:

@@ -23,7 +23,7 @@ Apply = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Job:
+class InferenceJob:
     """What a process is to apply. `file`: of the runtime's format; `weights`: of torch's own runtimes, which
     build the `architecture`, None for others. `images`: a batch (N, C, H, W). `device`: as torch names it."""
 
@@ -43,14 +43,14 @@ class Runtime:
     the libraries that are not torch, to write and load it. `on_cuda`: whether it can run there.
     """
 
-    load: Callable[[Job], Apply]
+    load: Callable[[InferenceJob], Apply]
     libraries: tuple[str, ...]
     format: str | None = None
     needs: tuple[str, ...] = ()
     on_cuda: bool = False
 
 
-def _load_torch(job: Job) -> Apply:
+def _load_torch(job: InferenceJob) -> Apply:
     import torch
 
     from nas.latency.torch_network import build
@@ -64,7 +64,7 @@ def _load_torch(job: Job) -> Apply:
     return apply
 
 
-def _load_compiled(job: Job) -> Apply:
+def _load_compiled(job: InferenceJob) -> Apply:
     import torch
 
     from nas.latency.torch_network import build
@@ -78,7 +78,7 @@ def _load_compiled(job: Job) -> Apply:
     return apply
 
 
-def _load_pt2(job: Job) -> Apply:
+def _load_pt2(job: InferenceJob) -> Apply:
     import torch
 
     with suppress(ImportError):  # it has operators of a network in int8
@@ -101,12 +101,12 @@ def _open_onnx_session(file: str, threads: int) -> Any:
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _load_onnx(job: Job) -> Apply:
+def _load_onnx(job: InferenceJob) -> Apply:
     session = _open_onnx_session(job.file, job.threads)
     return lambda: session.run(None, {"images": job.images})
 
 
-def _load_openvino(job: Job) -> Apply:
+def _load_openvino(job: InferenceJob) -> Apply:
     import openvino
 
     core = openvino.Core()
@@ -122,7 +122,7 @@ def _load_openvino(job: Job) -> Apply:
     return lambda: request.infer([job.images], share_inputs=True, share_outputs=True)
 
 
-def _load_ncnn(job: Job) -> Apply:
+def _load_ncnn(job: InferenceJob) -> Apply:
     import ncnn
 
     net = ncnn.Net()
@@ -147,7 +147,7 @@ def _load_ncnn(job: Job) -> Apply:
     return apply
 
 
-def _load_executorch(job: Job) -> Apply:
+def _load_executorch(job: InferenceJob) -> Apply:
     import torch
     from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     from executorch.runtime import Runtime as ExecuTorch
@@ -167,7 +167,7 @@ def _load_executorch(job: Job) -> Apply:
     return apply
 
 
-def _load_litert(job: Job) -> Apply:
+def _load_litert(job: InferenceJob) -> Apply:
     from ai_edge_litert.interpreter import Interpreter
 
     network = Interpreter(model_path=job.file, num_threads=job.threads)

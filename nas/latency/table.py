@@ -22,7 +22,7 @@ from nas.latency.correction import Correction, Errors, Features, compute_errors,
 from nas.latency.pieces import time_pieces
 from nas.measures import MACS, Budget
 from nas.space import Choices, Space
-from nas.space.clock import Times
+from nas.space.clock import PieceTimes
 
 FITTED = 40
 HELD_OUT = 16
@@ -91,7 +91,7 @@ class LatencyTable:
         return fit_correction([one.features for one in self.fitted], measured, [*self.parts.values()])
 
     @cached_property
-    def clock(self) -> Times:
+    def clock(self) -> PieceTimes:
         """What predicts latency: whole steps of nanoseconds of each part, fine enough to add up well and
         coarse enough to be counted exactly."""
         step: int = 10 ** max(0, math.floor(math.log10(min(one.low_s for one in self.fitted) * 1e9)) - 3)
@@ -100,7 +100,7 @@ class LatencyTable:
             return int(step) * round(seconds * 1e9 / step)
 
         times = {key: rounded(self.correction.estimate_part(part)) for key, part in self.parts.items()}
-        return Times(times, rounded(self.correction.constant))
+        return PieceTimes(times, rounded(self.correction.constant))
 
     def predict(self, whole: Whole) -> float:
         """Return the seconds that are predicted of a network by its features."""
@@ -173,7 +173,7 @@ def digest_parts(pieces: Mapping[str, Piece]) -> str:
     return blake2b("".join(sorted(pieces)).encode(), digest_size=10).hexdigest()
 
 
-def make_table(
+def measure_table(
     space: Space,
     fingerprint: Fingerprint,
     pieces: Mapping[str, Piece],
@@ -209,9 +209,11 @@ def make_table(
 
 def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choices]) -> list[Features]:
     """Return the features of networks, as the sums of their parts."""
-    seconds = replace(space, clock=Times({key: round(part.seconds * 1e9) for key, part in parts.items()}))
-    nodes = replace(space, clock=Times({key: int(part.nodes) for key, part in parts.items()}))
-    counted = replace(space, clock=Times({key: part.parts for key, part in parts.items()}))
+    seconds = replace(
+        space, clock=PieceTimes({key: round(part.seconds * 1e9) for key, part in parts.items()})
+    )
+    nodes = replace(space, clock=PieceTimes({key: int(part.nodes) for key, part in parts.items()}))
+    counted = replace(space, clock=PieceTimes({key: part.parts for key, part in parts.items()}))
     found = []
     for point in points:
         cost = seconds.cost(point)

@@ -15,10 +15,10 @@ from nas.graph.module import build_module
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
-    from nas.latency.runtimes import Job
+    from nas.latency.runtimes import InferenceJob
 
 
-def build(job: Job) -> fx.GraphModule:
+def build(job: InferenceJob) -> fx.GraphModule:
     """Return the network with its weights, in evaluation mode on its device."""
     assert job.architecture is not None
     network = build_module(job.architecture)
@@ -35,7 +35,7 @@ def count_stage_macs(architecture: Architecture) -> dict[str, int]:
     return macs
 
 
-def make_stage_clock(job: Job) -> Callable[[], list[float]]:
+def make_stage_clock(job: InferenceJob) -> Callable[[], list[float]]:
     """Return what applies the network once, and tells the seconds of each of its stages in order.
 
     The clock is read between stages: on CUDA by events of the stream, so that nothing waits.

@@ -28,16 +28,16 @@ _WARM_RUNS = 3
 
 def main() -> None:
     """Answer requests."""
-    serve(lambda request: _Work(request).turn)
+    serve(lambda request: _LoadedNetwork(request).turn)
 
 
-class _Work:
+class _LoadedNetwork:
     """A network that is loaded. Raises whatever a runtime raises."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         import numpy as np
 
-        from nas.latency.runtimes import RUNTIMES, Job
+        from nas.latency.runtimes import RUNTIMES, InferenceJob
 
         runtime, threads, device = RUNTIMES[request["runtime"]], request["threads"], request["device"]
         prepare_timing(runtime.libraries, threads)
@@ -45,7 +45,7 @@ class _Work:
         images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
         architecture = _read_architecture(request)
         self._before = _read_memory("VmRSS")
-        job = Job(request["file"], request["weights"], architecture, images, threads, device)
+        job = InferenceJob(request["file"], request["weights"], architecture, images, threads, device)
         self._apply = runtime.load(job)
         self._clock: Callable[[], list[float]] | None = None
         for _ in range(_WARM_RUNS):
@@ -61,7 +61,7 @@ class _Work:
     def turn(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Time some runs, after one that finds what others have left in the caches."""
         self._apply()
-        seconds, waited = watch(lambda: repeat(self._time_once), self._threads)
+        seconds, waited = measure_wait(lambda: repeat(self._time_once), self._threads)
         waited = waited if self._device == "cpu" else None
         stages: list[list[float]] = []
         if self._clock is not None:
@@ -129,7 +129,7 @@ def stop_collecting() -> None:
     gc.disable()
 
 
-def watch(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
+def measure_wait(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
     """Return what a call gives, and the share of its time that so many threads waited for a core; None where
     the system does not say."""
     wall, ready, busy = time.perf_counter(), _read_waiting_s(), time.process_time()

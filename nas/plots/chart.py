@@ -37,7 +37,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Scale:
+class Axis:
     """Values from `low` to `high` on a line from one pixel to another."""
 
     low: float
@@ -49,11 +49,11 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def fit_scale(values: Sequence[float], start: float, end: float) -> Scale:
-    """Return a scale that has all values, and a little room at its ends."""
+def fit_axis(values: Sequence[float], start: float, end: float) -> Axis:
+    """Return an axis that has all values, and a little room at its ends."""
     low, high = min(values), max(values)
     space = 0.04 * (high - low) or 0.01 * abs(high) or 0.01
-    return Scale(low - space, high + space, start, end)
+    return Axis(low - space, high + space, start, end)
 
 
 def make_page(title: str, subtitle: str, size: Point = (WIDTH, HEIGHT)) -> ET.Element:
@@ -83,25 +83,25 @@ def choose_ticks(low: float, high: float, about: int = 6) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
-def mark_rows(svg: ET.Element, scale: Scale) -> None:
+def mark_rows(svg: ET.Element, axis: Axis) -> None:
     """Draw round figures beside the page's height, each with a line."""
-    for value, text in format_ticks(scale):
-        write_grid(svg, (LEFT, scale(value)), (WIDTH - RIGHT, scale(value)))
-        write_text(svg, text, LEFT - 8, scale(value), "end")
+    for value, text in format_ticks(axis):
+        write_grid(svg, (LEFT, axis(value)), (WIDTH - RIGHT, axis(value)))
+        write_text(svg, text, LEFT - 8, axis(value), "end")
 
 
-def mark_columns(svg: ET.Element, scale: Scale, *, whole: bool = False) -> None:
+def mark_columns(svg: ET.Element, axis: Axis, *, whole: bool = False) -> None:
     """Draw round figures along the page's width, each with a line; `whole`: whole numbers alone."""
-    for value, text in format_ticks(scale):
+    for value, text in format_ticks(axis):
         if whole and not float(value).is_integer():
             continue
-        write_grid(svg, (scale(value), TOP), (scale(value), HEIGHT - BOTTOM))
-        write_text(svg, text, scale(value), HEIGHT - BOTTOM + 14, "middle")
+        write_grid(svg, (axis(value), TOP), (axis(value), HEIGHT - BOTTOM))
+        write_text(svg, text, axis(value), HEIGHT - BOTTOM + 14, "middle")
 
 
-def format_ticks(scale: Scale) -> list[tuple[float, str]]:
-    """Return round figures on a scale, and how they are written."""
-    marks = choose_ticks(scale.low, scale.high)
+def format_ticks(axis: Axis) -> list[tuple[float, str]]:
+    """Return round figures on an axis, and how they are written."""
+    marks = choose_ticks(axis.low, axis.high)
     digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)) if len(marks) > 1 else 2
     return [(value, f"{value:.{digits}f}") for value in marks]
 

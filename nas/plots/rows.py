@@ -12,7 +12,7 @@ from nas.plots.chart import (
     RIGHT,
     TOP,
     WIDTH,
-    fit_scale,
+    fit_axis,
     format_path,
     format_ticks,
     make_page,
@@ -45,7 +45,7 @@ def draw_rows(
     svg = make_page(title, subtitle, (WIDTH, bottom + BOTTOM))
     ends = [row.mean + side * row.margin for row in rows for side in (-1, 1)]
     marked = [mark[1]] if mark else []
-    x = fit_scale([*ends, *(score for row in rows for score in row.scores), *marked], _LEFT, WIDTH - RIGHT)
+    x = fit_axis([*ends, *(score for row in rows for score in row.scores), *marked], _LEFT, WIDTH - RIGHT)
     for value, text in format_ticks(x):
         write_grid(svg, (x(value), TOP), (x(value), bottom))
         write_text(svg, text, x(value), bottom + 14, "middle")

@@ -14,7 +14,7 @@ from nas.plots.chart import (
     RIGHT,
     TOP,
     WIDTH,
-    fit_scale,
+    fit_axis,
     make_page,
     mark_columns,
     mark_rows,
@@ -36,8 +36,8 @@ class Dots:
 def draw_scatter(title: str, subtitle: str, across: str, up: str, dots: Sequence[Dots]) -> str:
     """Return the SVG of dots, in which `across` and `up` name the scores."""
     svg = make_page(title, subtitle)
-    x = fit_scale([value for one in dots for value in one.across], LEFT, WIDTH - RIGHT)
-    y = fit_scale([one.up for one in dots], HEIGHT - BOTTOM, TOP)
+    x = fit_axis([value for one in dots for value in one.across], LEFT, WIDTH - RIGHT)
+    y = fit_axis([one.up for one in dots], HEIGHT - BOTTOM, TOP)
     mark_rows(svg, y)
     mark_columns(svg, x)
     write_text(svg, up, 8, TOP - 10, "plain")

@@ -19,8 +19,8 @@ from nas.plots.chart import (
     RIGHT,
     TOP,
     WIDTH,
-    Scale,
-    fit_scale,
+    Axis,
+    fit_axis,
     format_path,
     make_page,
     mark_columns,
@@ -42,8 +42,8 @@ _LINE = 16
 def draw_curve(title: str, subtitle: str, values: Sequence[float], best: int | None = None) -> str:
     """Return the SVG of a curve: a value an epoch, from the first on; `best`: an epoch to be marked."""
     epochs = range(1, len(values) + 1)
-    x = Scale(1, max(2, len(values)), LEFT, WIDTH - RIGHT)
-    y = fit_scale(values, HEIGHT - BOTTOM, TOP)
+    x = Axis(1, max(2, len(values)), LEFT, WIDTH - RIGHT)
+    y = fit_axis(values, HEIGHT - BOTTOM, TOP)
     svg = make_page(title, subtitle)
     mark_rows(svg, y)
     mark_columns(svg, x, whole=True)

@@ -9,7 +9,7 @@ from nas.deadline import dump_duration
 from nas.report.console import format_duration, pluralise, say, show
 from nas.report.tables import make_table
 from nas.workflows.calibration import CalibrationResult
-from nas.workflows.proxy_figures import Figures, Interval, describe_too_few
+from nas.workflows.proxy_figures import ConfidenceInterval, Figures, describe_too_few
 
 
 def print_calibration(result: CalibrationResult, console: Console) -> None:
@@ -79,5 +79,5 @@ def _compare_proxies(found: Figures) -> list[str]:
     ]
 
 
-def _format_interval(found: Interval | None, factor: float = 1.0) -> str:
+def _format_interval(found: ConfidenceInterval | None, factor: float = 1.0) -> str:
     return "-" if found is None else found.format(factor)

@@ -13,7 +13,7 @@ from nas.report.search_screen import TrialScreen
 from nas.report.tables import make_table
 from nas.workflows.versus import VersusObserver, VersusResult
 from nas.workflows.versus.assembly import VersusSession
-from nas.workflows.versus.verdict import EqualCost, Standing, Verdict, list_doubts_before, name_measure
+from nas.workflows.versus.verdict import EqualCost, Verdict, VersusStanding, list_doubts_before, name_measure
 
 
 class VersusScreen(TrialScreen, VersusObserver):
@@ -102,7 +102,7 @@ def describe_equal_cost(found: EqualCost) -> str:
     )
 
 
-def name_standing(verdict: Verdict, one: Standing) -> str:
+def name_standing(verdict: Verdict, one: VersusStanding) -> str:
     """Return what a row is called."""
     if one is verdict.own:
         return verdict.network
@@ -113,7 +113,7 @@ def _format_figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _format_difference(one: Standing) -> Sequence[str]:
+def _format_difference(one: VersusStanding) -> Sequence[str]:
     found = one.difference
     if found is None:
         return ("", "", "")

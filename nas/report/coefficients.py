@@ -16,7 +16,7 @@ from nas.report.search_screen import TrialScreen
 from nas.report.tables import make_table
 from nas.workflows.coefficients import CoefficientsObserver, CoefficientsResult
 from nas.workflows.coefficients.gathering import CoefficientsSession
-from nas.workflows.coefficients.ranking import Ranking, Standing
+from nas.workflows.coefficients.ranking import CoefficientsStanding, Ranking
 from nas.workflows.scaling import ScaledFile
 
 
@@ -104,14 +104,14 @@ def render_ranking(ranking: Ranking) -> Table:
     return view
 
 
-def _format_factors(one: Standing) -> list[str]:
+def _format_factors(one: CoefficientsStanding) -> list[str]:
     own = one.coefficients
     if own is None:
         return ["1", "1", "1"]
     return [f"{factor:.4g}" for factor in (own.depth, own.width, own.resolution)]
 
 
-def _format_behind(one: Standing, ranking: Ranking) -> list[str]:
+def _format_behind(one: CoefficientsStanding, ranking: Ranking) -> list[str]:
     found = one.behind
     if found is None or one is ranking.standings[0]:
         return ["", "", ""]

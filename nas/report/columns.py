@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.report.arrangement import Edge
-from nas.report.layout import GAP_X, Layout, Run
+from nas.report.layout import GAP_X, GraphLayout, VerticalRun
 
 LANE, TURN = 10, 32
 """Pixels: between edges that go up beside a column, kept below and above a column for their turns."""
@@ -22,13 +22,13 @@ SHORTEST = 0.6
 class Columns:
     """All columns as one layout, the column of each box, and where each column's boxes and edges end."""
 
-    layout: Layout
+    layout: GraphLayout
     column: tuple[int, ...]
     rights: tuple[float, ...]
 
 
 def split_columns(
-    layout: Layout, height: float, width: float, groups: Sequence[Sequence[int]] = (), beside: float = 0
+    layout: GraphLayout, height: float, width: float, groups: Sequence[Sequence[int]] = (), beside: float = 0
 ) -> Columns:
     """Cut a layout of boxes of this width into columns of at most `height` pixels, or as few as can be.
 
@@ -52,20 +52,20 @@ def split_columns(
         shifts.append((right - left, _turn(passing[first]) - layout.rows[first].top))
         right += end - left
 
-    def move(run: Run, row: int) -> Run:
+    def move(run: VerticalRun, row: int) -> VerticalRun:
         across, down = shifts[column_of[row]]
-        return Run(run.x + across, run.top + down, run.bottom + down)
+        return VerticalRun(run.x + across, run.top + down, run.bottom + down)
 
     routes = {}
     for edge, route in layout.routes.items():
-        moved: list[Run] = []
+        moved: list[VerticalRun] = []
         for row, run in enumerate(route, layout.row[edge[0]]):
             here = move(run, row)
             if moved and (edge, row) in lanes:
                 x, rank = lanes[edge, row]
                 moved[-1] = replace(moved[-1], bottom=moved[-1].bottom + LANE * rank)
                 here = replace(here, top=here.top - LANE * rank)
-                moved.append(Run(x, moved[-1].bottom, here.top))
+                moved.append(VerticalRun(x, moved[-1].bottom, here.top))
             moved.append(here)
         routes[edge] = tuple(moved)
     places = tuple(move(place, row) for place, row in zip(layout.places, layout.row, strict=True))
@@ -73,13 +73,13 @@ def split_columns(
     lasts = [*(first - 1 for first in firsts[1:]), len(rows) - 1]
     bottom = max(rows[last].bottom + _turn(passing[last + 1]) for last in lasts)
     return Columns(
-        Layout(right + beside, bottom, places, routes, rows, layout.row),
+        GraphLayout(right + beside, bottom, places, routes, rows, layout.row),
         tuple(column_of[row] for row in layout.row),
         tuple(end + across for (_, end), (across, _) in zip(extents, shifts, strict=True)),
     )
 
 
-def _list_passing(layout: Layout) -> list[list[Edge]]:
+def _list_passing(layout: GraphLayout) -> list[list[Edge]]:
     """Return the edges that enter each row from that above, the rightmost first; none after the last."""
     entering: list[list[tuple[float, Edge]]] = [[] for _ in range(len(layout.rows) + 1)]
     for edge, route in layout.routes.items():
@@ -94,7 +94,7 @@ def _turn(edges: Sequence[Edge]) -> float:
 
 
 def _choose_cuts(
-    layout: Layout, height: float, passing: Sequence[Sequence[Edge]], groups: Sequence[Sequence[int]]
+    layout: GraphLayout, height: float, passing: Sequence[Sequence[Edge]], groups: Sequence[Sequence[int]]
 ) -> list[int]:
     """Return the first row of each column, each column higher than what its edges take to turn."""
     rows = layout.rows
@@ -118,7 +118,7 @@ def _choose_cuts(
         firsts.append(min(cuts, key=cuts.__getitem__))
 
 
-def _measure(layout: Layout, width: float, column_of: Sequence[int]) -> list[tuple[float, float]]:
+def _measure(layout: GraphLayout, width: float, column_of: Sequence[int]) -> list[tuple[float, float]]:
     """Return the left and right end of each column's boxes and edges."""
     found: defaultdict[int, list[float]] = defaultdict(list)
     for place, row in zip(layout.places, layout.row, strict=True):

@@ -20,7 +20,7 @@ from nas.plots.pictures import find_picture_format
 from nas.plots.svg import FONT, find_baseline, format_coordinate, replace_invalid
 from nas.report.columns import TURN, Columns, split_columns
 from nas.report.folding import Box, FoldedGraph, Group, fold
-from nas.report.layout import Layout, Run, lay_out
+from nas.report.layout import GraphLayout, VerticalRun, lay_out
 from nas.report.repeats import find_repeats
 from nas.space import Space
 from nas.space.outline import Part, outline, walk_parts
@@ -151,7 +151,7 @@ class Bracket:
     bottom: float
 
 
-def _assign_lanes(groups: Sequence[Group], layout: Layout) -> list[int]:
+def _assign_lanes(groups: Sequence[Group], layout: GraphLayout) -> list[int]:
     """Return how far from the boxes each group's bracket is: none meets another, inner ones are nearer."""
     rows = [{layout.row[box] for box in group.boxes} for group in groups]
     lanes: dict[int, int] = {}
@@ -259,7 +259,7 @@ def _draw_graph(
     header: Sequence[str],
     labels: Sequence[Label],
     colours: Mapping[str, Colour],
-    layout: Layout,
+    layout: GraphLayout,
     box_width: float,
     brackets: Sequence[Bracket],
 ) -> str:
@@ -325,7 +325,7 @@ def _draw_legend(colours: Mapping[str, Colour], width: float, top: float) -> tup
     return legend, top + LINE
 
 
-def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour: Colour) -> None:
+def _write_box(body: ET.Element, label: Label, place: VerticalRun, width: float, colour: Colour) -> None:
     box = ET.SubElement(body, "g", {"class": "box", "data-name": label.name})
     ET.SubElement(box, "title").text = replace_invalid(label.tooltip)
     _write_rectangle(box, place.x - width / 2, place.top, width, place.bottom - place.top, colour)
@@ -359,7 +359,7 @@ def _write_bracket(parent: ET.Element, bracket: Bracket) -> None:
             _write_text(parent, line, bracket.x + 2 * PADDING, middle + shift * LINE, kind)
 
 
-def _format_route(route: Sequence[Run]) -> str:
+def _format_route(route: Sequence[VerticalRun]) -> str:
     """Return the path along each run, with a curve from one to the next: a turn where a run goes up."""
     first = route[0]
     steps = [f"M{format_coordinate(first.x)} {format_coordinate(first.top)}"]
@@ -377,7 +377,7 @@ def _format_route(route: Sequence[Run]) -> str:
     return "".join(steps)
 
 
-def _format_tip(run: Run) -> str:
+def _format_tip(run: VerticalRun) -> str:
     """Return the triangle at the end of an edge: a path, as not all renderers know markers."""
     x, y = format_coordinate(run.x), format_coordinate(run.bottom)
     return f"M{x} {y}l-4 -9h8Z"

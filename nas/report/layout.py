@@ -17,7 +17,7 @@ the end of an edge, between the ends of edges at a box."""
 
 
 @dataclass(frozen=True)
-class Run:
+class VerticalRun:
     """A vertical run at `x`, from `top` down to `bottom`, in pixels: of a box, or of an edge along a row."""
 
     x: float
@@ -26,7 +26,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphLayout:
     """`places` are the boxes, by their middle. `routes` has the runs of each edge, from box to box.
 
     An edge bends between two runs only, where no box is. No place or route leaves `width` x `height` pixels.
@@ -36,13 +36,13 @@ class Layout:
 
     width: float
     height: float
-    places: tuple[Run, ...]
-    routes: dict[Edge, tuple[Run, ...]]
-    rows: tuple[Run, ...]
+    places: tuple[VerticalRun, ...]
+    routes: dict[Edge, tuple[VerticalRun, ...]]
+    rows: tuple[VerticalRun, ...]
     row: tuple[int, ...]
 
 
-def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> Layout:
+def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> GraphLayout:
     """Place boxes of one width and of these heights in rows, so that every edge leads down.
 
     `edges` are pairs of indices of boxes; they form one connected graph without cycles, of two boxes or more.
@@ -52,7 +52,7 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
     halves = [width / 2 if vertex < len(heights) else 0 for vertex in range(len(arranged.x))]
     left = min(x - half for x, half in zip(arranged.x, halves, strict=True))
     slots = [
-        Run(x - left, rows[row].top, rows[row].bottom)
+        VerticalRun(x - left, rows[row].top, rows[row].bottom)
         for x, row in zip(arranged.x, arranged.row, strict=True)
     ]
     places = tuple(_centre(slots[box], height) for box, height in enumerate(heights))
@@ -60,35 +60,37 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
     ports = _place_ports(paths, slots, width)
     routes = {
         (start, end): (
-            Run(places[start].x, places[start].bottom, slots[start].bottom),
+            VerticalRun(places[start].x, places[start].bottom, slots[start].bottom),
             *(slots[vertex] for vertex in passed),
-            Run(ports[start, end], slots[end].top - TIP, places[end].top),
+            VerticalRun(ports[start, end], slots[end].top - TIP, places[end].top),
         )
         for start, *passed, end in paths
     }
     right = max(slot.x + half for slot, half in zip(slots, halves, strict=True))
     boxes = tuple(arranged.row[: len(heights)])
-    return Layout(right, rows[-1].bottom, places, routes, tuple(rows), boxes)
+    return GraphLayout(right, rows[-1].bottom, places, routes, tuple(rows), boxes)
 
 
-def _place_rows(numbers: Sequence[int], heights: Sequence[float]) -> list[Run]:
+def _place_rows(numbers: Sequence[int], heights: Sequence[float]) -> list[VerticalRun]:
     """Return top and bottom of each row, by its number; it is as high as the highest of its boxes."""
     highest: defaultdict[int, float] = defaultdict(float)
     for number, height in zip(numbers, heights, strict=True):
         highest[number] = max(highest[number], height)
-    rows: list[Run] = []
+    rows: list[VerticalRun] = []
     for number in sorted(highest):
         top = rows[-1].bottom + GAP_Y if rows else 0.0
-        rows.append(Run(0, top, top + highest[number]))
+        rows.append(VerticalRun(0, top, top + highest[number]))
     return rows
 
 
-def _centre(slot: Run, height: float) -> Run:
+def _centre(slot: VerticalRun, height: float) -> VerticalRun:
     top = (slot.top + slot.bottom - height) / 2
-    return Run(slot.x, top, top + height)
+    return VerticalRun(slot.x, top, top + height)
 
 
-def _place_ports(paths: Sequence[Sequence[int]], slots: Sequence[Run], width: float) -> dict[Edge, float]:
+def _place_ports(
+    paths: Sequence[Sequence[int]], slots: Sequence[VerticalRun], width: float
+) -> dict[Edge, float]:
     """Return the x at which each edge ends: side by side on the box, in the order from which they come."""
     arrivals = defaultdict(list)
     for path in paths:

@@ -15,14 +15,14 @@ from nas.errors import make_printable
 from nas.report.console import format_duration, pluralise
 from nas.report.tables import describe_budget, make_table
 from nas.runs.holder import Holder
-from nas.runs.listing import Row
+from nas.runs.listing import ListedRun
 from nas.runs.status import Pace, Phase, SearchStatus
 from nas.study.records import Trial
 
 _COLOURS = {Phase.RUNNING: "green", Phase.FAILED: "red", Phase.DAMAGED: "red", Phase.SUBMITTED: "cyan"}
 
 
-def render_runs(rows: Sequence[Row], now: datetime | None = None) -> RenderableType:
+def render_runs(rows: Sequence[ListedRun], now: datetime | None = None) -> RenderableType:
     """Return a table of runs; below it who works in them, and why some cannot be read."""
     if not rows:
         return Text("There are no runs.")
@@ -42,9 +42,9 @@ def render_runs(rows: Sequence[Row], now: datetime | None = None) -> RenderableT
     return Group(view, *notes)
 
 
-def describe_status(found: SearchStatus | Row) -> Iterator[str]:
+def describe_status(found: SearchStatus | ListedRun) -> Iterator[str]:
     """Say what a run is of, how far it is, and how to go on."""
-    return _describe_row(found) if isinstance(found, Row) else _describe_search(found)
+    return _describe_row(found) if isinstance(found, ListedRun) else _describe_search(found)
 
 
 def _describe_search(status: SearchStatus) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _describe_search(status: SearchStatus) -> Iterator[str]:
     yield from _describe_next(status)
 
 
-def describe_stopped(holder: Holder, row: Row) -> str:
+def describe_stopped(holder: Holder, row: ListedRun) -> str:
     """Say that a process was stopped, how far its run is, and how to go on."""
     done = "" if row.done is None else f", {_format_done(row.done, row.wanted, _name_unit(row))} done"
     return f"Stopped {holder}{done}. Nothing finished is lost. Go on with: {row.command}"
@@ -91,7 +91,7 @@ def name_trial(trial: Trial) -> str:
     return trial.job or f"trial {trial.number}"
 
 
-def _describe_row(row: Row) -> Iterator[str]:
+def _describe_row(row: ListedRun) -> Iterator[str]:
     """Describe a training, or a search on a cluster."""
     of = f" of {row.space}" if row.space else ""
     yield f"{row.path}: {row.kind}{of}, {row.phase.value}{f', {row.note}' if row.note else ''}."
@@ -117,11 +117,11 @@ def format_age(seconds: float) -> str:
     return f"{int(seconds // 86400)} d"
 
 
-def _name_unit(row: Row) -> str:
+def _name_unit(row: ListedRun) -> str:
     return "epoch" if row.kind == "training" else "trial"
 
 
-def _format_progress(row: Row) -> str:
+def _format_progress(row: ListedRun) -> str:
     if row.done is None:
         return ""
     return f"{row.done:,}" if row.wanted is None else f"{row.done:,}/{row.wanted:,}"
@@ -163,5 +163,5 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Search further with: {command} --trials {2 * len(status.trials)}"
 
 
-def _format_stop_command(row: Row) -> str:
+def _format_stop_command(row: ListedRun) -> str:
     return f"Stop it with: nas stop {quote(str(row.path))}"

@@ -52,7 +52,7 @@ def find_repeats(architecture: Architecture, depth: int) -> tuple[Repeat, ...]:
 
 
 def _split_runs(siblings: Mapping[str, Sequence[Node]]) -> Iterator[Repeat]:
-    layers = [_Layer(scope, nodes) for scope, nodes in siblings.items()]
+    layers = [_LayerStructure(scope, nodes) for scope, nodes in siblings.items()]
     start = 0
     while start < len(layers):
         end = start + 1
@@ -64,7 +64,7 @@ def _split_runs(siblings: Mapping[str, Sequence[Node]]) -> Iterator[Repeat]:
         start = end
 
 
-class _Layer:
+class _LayerStructure:
     """Operators of a scope: `taken` are the values from outside, `structure` is all else but the scope."""
 
     def __init__(self, scope: str, nodes: Sequence[Node]) -> None:
@@ -84,7 +84,7 @@ class _Layer:
         )
 
 
-def _continues(run: Sequence[_Layer], layer: _Layer, sources: dict[int, Source]) -> bool:
+def _continues(run: Sequence[_LayerStructure], layer: _LayerStructure, sources: dict[int, Source]) -> bool:
     """Return whether a layer goes on with a run; `sources`, by slot, are what its copies take of earlier
     ones."""
     if layer.structure != run[0].structure:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nas.runs.finals import Finalist
     from nas.runs.folder import RunFolder
     from nas.runs.holder import Holder
-    from nas.runs.listing import Row
+    from nas.runs.listing import ListedRun
     from nas.runs.state import RunState
     from nas.study.objective import Objective
     from nas.workflows.calibration import CalibrationResult
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from nas.workflows.versus import VersusResult
 
 
-def document_rows(rows: Sequence[Row]) -> Document:
+def document_rows(rows: Sequence[ListedRun]) -> Document:
     """Return the runs of a folder."""
     return {"runs": [_document_row(row) for row in rows]}
 
 
-def document_status(found: SearchStatus | Row) -> Document:
+def document_status(found: SearchStatus | ListedRun) -> Document:
     """Return how far a run is."""
     if not isinstance(found, SearchStatus):
         return _document_row(found)
@@ -178,7 +178,7 @@ def _read_figures(folder: RunFolder) -> Document | None:
     return found
 
 
-def _document_row(row: Row) -> Document:
+def _document_row(row: ListedRun) -> Document:
     return {
         "name": row.path.name,
         "path": str(row.path),

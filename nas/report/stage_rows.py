@@ -45,24 +45,24 @@ def list_stages(space: Space, architecture: Architecture) -> list[StageRow]:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _LayerRun:
     name: str
     parts: tuple[Part, ...]
     depth: int | None
 
 
-def _split_runs(part: Part) -> Iterator[_Run]:
+def _split_runs(part: Part) -> Iterator[_LayerRun]:
     """Yield a part as it is, and a stage as runs of layers that are equal but for channels and strides."""
     if not part.is_stage:
-        yield _Run(part.scope, (part,), None)
+        yield _LayerRun(part.scope, (part,), None)
         return
     for _, layers in groupby(part.parts, key=lambda layer: layer.text):
         run = tuple(layers)
         span = run[0].scope if len(run) == 1 else format_span(run[0].scope, run[-1].scope)
-        yield _Run(part.scope if len(run) == len(part.parts) else span, run, len(run))
+        yield _LayerRun(part.scope if len(run) == len(part.parts) else span, run, len(run))
 
 
-def _make_row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> StageRow:
+def _make_row(run: _LayerRun, nodes: Sequence[Node], architecture: Architecture) -> StageRow:
     cost = sum(map(architecture.compute_node_cost, nodes), Cost())
     return StageRow(run.name, run.parts[0].text, run.depth, _multiply_strides(nodes), nodes[-1].shape, cost)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def make_table(*columns: str, title: str | None = None) -> Table:
     """Return an empty table; columns whose name starts with `>` are right-aligned."""
-    result = _Rows(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    result = _PlainTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         result.add_column(
@@ -42,7 +42,7 @@ def make_table(*columns: str, title: str | None = None) -> Table:
     return result
 
 
-class _Rows(Table):
+class _PlainTable(Table):
     """A table whose cells are plain text: `[red]` is no colour, as anyone may have written it."""
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:

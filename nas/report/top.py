@@ -20,7 +20,7 @@ from nas.errors import make_printable
 from nas.report.console import format_duration, say
 from nas.report.overview import describe_pace, describe_status, name_trial
 from nas.report.tables import make_table, render_best
-from nas.runs.listing import Row
+from nas.runs.listing import ListedRun
 from nas.runs.status import Phase, SearchStatus
 from nas.study.records import Trial, find_best
 
@@ -31,7 +31,7 @@ _OTHER_LINES = 17
 _LEAVE = "q or Ctrl-C leaves; the run goes on."
 
 
-def watch(read: Callable[[], SearchStatus | Row], console: Console, then: str = "") -> None:
+def watch(read: Callable[[], SearchStatus | ListedRun], console: Console, then: str = "") -> None:
     """Show how far a run is, each second anew, until q or Ctrl-C; once where there is no terminal.
 
     `then`: what to do when it has ended, of a run that is elsewhere. Raises what `read` raises.
@@ -47,10 +47,10 @@ def watch(read: Callable[[], SearchStatus | Row], console: Console, then: str = 
                 live.update(render_top(read(), console.height, then), refresh=True)
 
 
-def render_top(found: SearchStatus | Row, height: int, then: str = "") -> RenderableType:
+def render_top(found: SearchStatus | ListedRun, height: int, then: str = "") -> RenderableType:
     """Return the screen of a run, of so many lines. `then`: as of `watch`."""
     leave = Text(_LEAVE, style="dim")
-    if isinstance(found, Row):
+    if isinstance(found, ListedRun):
         lines = [*map(_make_line, describe_status(found))]
         bar = [] if found.wanted is None else [_make_bar(found.done or 0, found.wanted, "epochs")]
         return Group(lines[0], *bar, *([] if then else lines[1:]), "", leave)

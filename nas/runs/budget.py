@@ -98,7 +98,7 @@ class BudgetKeys(Config):
                     f"budget '{text}': {measure.noun} are limited by {places[measure]} already; keep one"
                 )
             limits[measure], places[measure] = interval, f"--budget {text}"
-        return Budget(limits) if self.budget_fill is None else fill(Budget(limits), self.budget_fill)
+        return Budget(limits) if self.budget_fill is None else fill_budget(Budget(limits), self.budget_fill)
 
     @classmethod
     def of(cls, budget: Budget) -> BudgetKeys:
@@ -122,7 +122,7 @@ def read_budget(flops: str | None, params: str | None, others: Sequence[str] = (
     return BudgetKeys(**BudgetKeys.read({key: value for key, value in given.items() if value})).value
 
 
-def fill(budget: Budget, part: float) -> Budget:
+def fill_budget(budget: Budget, part: float) -> Budget:
     """Return the upper part of each limit: 0.9 of at most 400M is 360M to 400M.
 
     Raises InputError where there is no limit, and for one that is a band already.

@@ -56,20 +56,20 @@ class FactorsConfig(Config):
 
 
 @dataclass(frozen=True)
-class Target:
+class ScaleTarget:
     """An amount of a measure that a network is scaled to."""
 
     measure: Measure
     amount: int
 
     @classmethod
-    def parse(cls, measure: Measure, text: str | None) -> Target | None:
+    def parse(cls, measure: Measure, text: str | None) -> ScaleTarget | None:
         """Return the target of a count as text, None where there is none. Raises InputError for another
         text."""
         return None if text is None else cls(measure, measure.parse(text))
 
 
-Way = int | range | Scale | Target
+Way = int | range | Scale | ScaleTarget
 """How a network is scaled: by a step of EfficientNet's, by each step of a range, by factors, to a target."""
 
 
@@ -136,8 +136,8 @@ class ScaleConfig(Config):
         found: list[Way | None] = [
             self.phi,
             self.factors.scale,
-            Target.parse(MACS, self.target_flops),
-            Target.parse(PARAMS, self.target_params),
+            ScaleTarget.parse(MACS, self.target_flops),
+            ScaleTarget.parse(PARAMS, self.target_params),
             None if self.family is None else parse_steps(self.family),
         ]
         return [way for way in found if way is not None]

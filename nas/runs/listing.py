@@ -26,7 +26,7 @@ from nas.study.records import Candidate, Trial, TrialState
 
 
 @dataclass(frozen=True)
-class Row:
+class ListedRun:
     """A run in a list.
 
     `kind`: search, calibration, training, versus, coefficients or pipeline, nothing where that is not known.
@@ -50,7 +50,7 @@ class Row:
     metric: str = "accuracy"
 
 
-def list_runs(folder: Path) -> list[Row]:
+def list_runs(folder: Path) -> list[ListedRun]:
     """Return the runs in a folder, the newest first. Raises InputError where that is none."""
     if not folder.is_dir():
         what = "is a file, not a folder of runs" if folder.is_file() else "there is no such folder"
@@ -64,12 +64,12 @@ def list_runs(folder: Path) -> list[Row]:
     return sorted(map(read_row, found), key=lambda row: (row.began, row.path.name), reverse=True)
 
 
-def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
+def read_status(path: Path, storage: str | None = None) -> SearchStatus | ListedRun:
     """Return how far a run is; a row of what is no search, or none on this machine. As `open_status`."""
     return open_status(path, storage)()
 
 
-def open_status(path: Path, storage: str | None = None) -> Callable[[], SearchStatus | Row]:
+def open_status(path: Path, storage: str | None = None) -> Callable[[], SearchStatus | ListedRun]:
     """Return what reads how far a run is, as often as it is called.
 
     `storage`: the database that its trials are in, where they are in one. Raises InputError for what is no
@@ -94,12 +94,12 @@ def open_status(path: Path, storage: str | None = None) -> Callable[[], SearchSt
     return lambda: _read_training(folder) if folder else _read_submitted(path)
 
 
-def read_row(path: Path) -> Row:
+def read_row(path: Path) -> ListedRun:
     """Return how far the run in a folder is; what cannot be read is a row too."""
     try:
         if not RunFolder(path).manifest_file.is_file():
             found = read_status(path)
-            return found if isinstance(found, Row) else make_row(found)
+            return found if isinstance(found, ListedRun) else make_row(found)
         folder = RunFolder.open(path)
         manifest = Manifest.read(folder)
         if manifest.config.storage is None:
@@ -108,13 +108,13 @@ def read_row(path: Path) -> Row:
         return make_row(SearchStatus(folder, manifest, trials, (), holder, has_result(folder)))
     except (NasError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
-        return Row(path, "", Phase.DAMAGED, _find_date(path), note=str(why))
+        return ListedRun(path, "", Phase.DAMAGED, _find_date(path), note=str(why))
 
 
-def make_row(status: SearchStatus) -> Row:
+def make_row(status: SearchStatus) -> ListedRun:
     """Return how far a search is."""
     best, first = status.best, next(iter(status.trials), None)
-    return Row(
+    return ListedRun(
         status.folder.path,
         status.kind,
         status.phase,
@@ -130,13 +130,13 @@ def make_row(status: SearchStatus) -> Row:
     )
 
 
-def _read_training(folder: TrainingFolder) -> Row:
+def _read_training(folder: TrainingFolder) -> ListedRun:
     manifest, holder = TrainManifest.read(folder), folder.holder
     metric = manifest.config.recipe.metric
     with _damage_told(folder.metrics_file):
         values = [float(row[name_column(metric)]) for row in _read_rows(folder.metrics_file)]
     phase = Phase.ENDED if folder.report_file.is_file() else Phase.STOPPED
-    return Row(
+    return ListedRun(
         folder.path,
         "training",
         Phase.RUNNING if holder else phase,
@@ -151,22 +151,22 @@ def _read_training(folder: TrainingFolder) -> Row:
     )
 
 
-def _read_versus(folder: VersusFolder) -> Row:
+def _read_versus(folder: VersusFolder) -> ListedRun:
     manifest = VersusManifest.read(folder)
     command = manifest.command(folder, folder.path)
     return _read_fixed("versus", folder, manifest.config.network, folder.verdict_file, command)
 
 
-def _read_coefficients(folder: CoefficientsFolder) -> Row:
+def _read_coefficients(folder: CoefficientsFolder) -> ListedRun:
     manifest = CoefficientsManifest.read(folder)
     command = manifest.command(folder, folder.path)
     return _read_fixed("coefficients", folder, manifest.config.network, folder.ranking_file, command)
 
 
-def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, command: str) -> Row:
+def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, command: str) -> ListedRun:
     """Return how far a folder of trainings is that are decided beforehand."""
     phase = Phase.ENDED if result.is_file() else Phase.STOPPED
-    return Row(
+    return ListedRun(
         folder.path,
         kind,
         Phase.RUNNING if folder.holder else phase,
@@ -177,14 +177,14 @@ def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, comman
     )
 
 
-def _read_pipeline(folder: PipelineFolder) -> Row:
+def _read_pipeline(folder: PipelineFolder) -> ListedRun:
     """Return how far a pipeline is, as far as it has begun; its runs have rows of their own."""
     records = [StepRecord.read(file) for file in folder.list_records()]
     done = sum(record.is_done for record in records)
     phase = Phase.ENDED if done == len(records) else Phase.STOPPED
     command = f"nas ls {quote(str(folder.home))}"
     note = f"{done} of the {len(records)} steps that it has begun are done; its runs: {command}"
-    return Row(
+    return ListedRun(
         folder.home,
         "pipeline",
         Phase.RUNNING if folder.holder else phase,
@@ -193,10 +193,10 @@ def _read_pipeline(folder: PipelineFolder) -> Row:
     )
 
 
-def _read_submitted(path: Path) -> Row:
+def _read_submitted(path: Path) -> ListedRun:
     job = ClusterJob.read(path)
     note = f"as job {job.name}, to the cluster that was at {job.address}"
-    return Row(path, "search", Phase.SUBMITTED, _find_date(path), note=note)
+    return ListedRun(path, "search", Phase.SUBMITTED, _find_date(path), note=note)
 
 
 def _read_table(folder: RunFolder) -> list[Trial]:

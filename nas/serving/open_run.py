@@ -18,7 +18,7 @@ from nas.runs.manifest import Manifest
 from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.samplers import find_sampler
 from nas.samplers.points import BRED_FROM
-from nas.serving.points import follow, read_point
+from nas.serving.points import fit_choices, read_point
 from nas.serving.refusals import Reason, Refused
 from nas.space import Choices, Space
 from nas.space.feasible import Domain
@@ -121,7 +121,7 @@ class OpenRun:
             try:
                 point = read_point(self.space, choices)
             except InputError as error:
-                nearest = self._find_nearest(study, follow(self.space, choices))
+                nearest = self._find_nearest(study, fit_choices(self.space, choices))
                 raise Refused(Reason.NOT_A_MEMBER, str(error), nearest) from None
             try:
                 candidate = study.propose(point, {} if bred_from is None else {BRED_FROM: bred_from})

@@ -35,7 +35,7 @@ def read_point(space: Space, given: Mapping[str, Any]) -> Choices:
     return point
 
 
-def follow(space: Space, given: Mapping[str, Any]) -> Choices:
+def fit_choices(space: Space, given: Mapping[str, Any]) -> Choices:
     """Return the point that follows choices where it can, and else takes the nearest number."""
 
     def choose(name: str, options: tuple[Option, ...]) -> Option:

@@ -24,7 +24,7 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class Times:
+class PieceTimes:
     """A clock of known `times`, by the keys of pieces."""
 
     times: Mapping[str, int]

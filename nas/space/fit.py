@@ -85,14 +85,14 @@ def fit_input(space: Space, side: int, last: int | None = None) -> Fitted:
 
 def _fit(space: Space, side: int, last: int | None) -> Fitted:
     own = _set_side(space, max(space.input_sizes))
-    of_last = find_last_map(own)
+    of_last = find_last_shape(own)
     target = min(of_last[1:]) if last is None else last
     found: list[tuple[float, Fitted]] = []
     refused = None
     for one, names in _lower_strides(_set_side(space, side)):
         try:
             _check_couplings(one)
-            shape = find_last_map(one)
+            shape = find_last_shape(one)
         except InputError as error:
             refused = error
             continue
@@ -125,7 +125,7 @@ def find_small_maps(space: Space, side: int) -> list[str]:
     return [_name(node) for node in stages or small]
 
 
-def find_last_map(space: Space) -> Shape:
+def find_last_shape(space: Space) -> Shape:
     """Return the shape of the last image before what turns images into classes. Raises SpaceError where no
     network can be built."""
     maps = _list_maps(space, _find_point(space))

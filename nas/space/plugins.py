@@ -120,16 +120,16 @@ def load_plugins(plugins: Sequence[Plugin]) -> None:
         plugin.load()
 
 
-Part = TypeVar("Part")
+Registered = TypeVar("Registered")
 
 
 @contextmanager
-def _undone_on_error(registry: dict[str, Part]) -> Iterator[Callable[[], dict[str, Part]]]:
+def _undone_on_error(registry: dict[str, Registered]) -> Iterator[Callable[[], dict[str, Registered]]]:
     """Give what a registry has got since. Where an error comes up, that goes again; no name is taken twice,
     so what was there before is as it was."""
     before = frozenset(registry)
 
-    def added() -> dict[str, Part]:
+    def added() -> dict[str, Registered]:
         return {name: part for name, part in registry.items() if name not in before}
 
     try:

@@ -56,7 +56,7 @@ class Following(Step):
 
 
 @dataclass(frozen=True)
-class Scale(Following):
+class ScaleStep(Following):
     """`nas scale` of the best network."""
 
     name: ClassVar[str] = "scale"
@@ -87,7 +87,7 @@ class Scale(Following):
 
 
 @dataclass(frozen=True)
-class Train(Following):
+class TrainStep(Following):
     """`nas train` of the best network."""
 
     name: ClassVar[str] = "train"
@@ -131,7 +131,7 @@ class Train(Following):
 
 
 @dataclass(frozen=True)
-class Versus(Following):
+class VersusStep(Following):
     """`nas versus`, in the folder of the search, where its report looks for it. One with other settings is
     moved aside."""
 
@@ -179,7 +179,7 @@ _NOT_OF_RESULTS = {"network", *VersusConfig.settings()} & {
 
 
 @dataclass(frozen=True)
-class Profile(Following):
+class ProfileStep(Following):
     """`nas profile` of the best network."""
 
     name: ClassVar[str] = "profile"
@@ -201,7 +201,7 @@ class Profile(Following):
 
 
 @dataclass(frozen=True)
-class Export(Following):
+class ExportStep(Following):
     """`nas export` into a folder: of the network that was trained in full, where there is that step."""
 
     name: ClassVar[str] = "export"
@@ -227,7 +227,7 @@ class Export(Following):
 
 
 @dataclass(frozen=True)
-class Report(Following):
+class ReportStep(Following):
     """`nas report` of the search, with what was compared, measured and calibrated beside it."""
 
     name: ClassVar[str] = "report"

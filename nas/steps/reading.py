@@ -20,8 +20,8 @@ from nas.runs.profiling import ProfileConfig
 from nas.runs.training import TrainConfig
 from nas.settings import Config, User, name_keys
 from nas.space.language.source import read_yaml, to_plain_data
-from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
-from nas.steps.searching import Calibrate, Finalists, Search, SearchSetup, check_proxy
+from nas.steps.following import ExportStep, ProfileStep, ReportStep, ScaleStep, TrainStep, VersusStep
+from nas.steps.searching import CalibrateStep, FinalistsStep, SearchSetup, SearchStep, check_proxy
 from nas.workflows.checks import check_ends, check_rank
 from nas.workflows.pipeline import Step
 from nas.workflows.profile import check_profile
@@ -102,21 +102,21 @@ def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) 
         ("calibrate", "calibration.json"), ("versus", "versus.json"), ("profile", "profile.json"),
     )  # fmt: skip
     make: dict[str, Callable[[dict[str, Any]], Step]] = {
-        "search": lambda own: Search(searched, "finalists" in given),
-        "calibrate": lambda own: Calibrate(searched, Plan.from_data(own, "calibrate")),
-        "finalists": lambda own: Finalists(searched),
-        "scale": lambda own: Scale(searched, winner, _read_scale(own)),
+        "search": lambda own: SearchStep(searched, "finalists" in given),
+        "calibrate": lambda own: CalibrateStep(searched, Plan.from_data(own, "calibrate")),
+        "finalists": lambda own: FinalistsStep(searched),
+        "scale": lambda own: ScaleStep(searched, winner, _read_scale(own)),
         "train": lambda own: _check_training(
-            Train(searched, winner, _read_network(TrainConfig, "train", own))
+            TrainStep(searched, winner, _read_network(TrainConfig, "train", own))
         ),
         "versus": lambda own: _check_versus(
-            Versus(searched, winner, _read_network(VersusConfig, "versus", own))
+            VersusStep(searched, winner, _read_network(VersusConfig, "versus", own))
         ),
-        "profile": lambda own: Profile(searched, winner, _read_profile(own)),
-        "export": lambda own: Export(
+        "profile": lambda own: ProfileStep(searched, winner, _read_profile(own)),
+        "export": lambda own: ExportStep(
             searched, winner, _read_some(ExportConfig, "export", own, _EXPORT), "train" in given
         ),
-        "report": lambda own: Report(
+        "report": lambda own: ReportStep(
             searched, winner, _read_nothing(own), tuple(one for one in shown if one[0] in given)
         ),
     }
@@ -164,7 +164,7 @@ def _read_network(
     return own
 
 
-def _check_training(step: Train) -> Train:
+def _check_training(step: TrainStep) -> TrainStep:
     """Return a training. Raises InputError where what it names is not there."""
     _ = step.inputs
     if "input" in step.given:
@@ -172,7 +172,7 @@ def _check_training(step: Train) -> Train:
     return step
 
 
-def _check_versus(step: Versus) -> Versus:
+def _check_versus(step: VersusStep) -> VersusStep:
     step.check()
     return step
 

@@ -103,7 +103,7 @@ def _is_of_searches(key: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Search(Step):
+class SearchStep(Step):
     """`nas search`: trials, without finalists."""
 
     name: ClassVar[str] = "search"
@@ -136,7 +136,7 @@ class Search(Step):
 
 
 @dataclass(frozen=True)
-class Finalists(Step):
+class FinalistsStep(Step):
     """The last round of the search: its best networks again, longer, under fresh seeds."""
 
     name: ClassVar[str] = "finalists"
@@ -173,7 +173,7 @@ class Finalists(Step):
 
 
 @dataclass(frozen=True)
-class Calibrate(Step):
+class CalibrateStep(Step):
     """`nas calibrate`: what a score of the search is worth."""
 
     name: ClassVar[str] = "calibrate"

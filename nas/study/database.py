@@ -154,7 +154,7 @@ class _Files:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-class _Session(ABC):
+class _ServerLocks(ABC):
     """Locks of a server, which drops them when the connection ends."""
 
     def __init__(self, connection: Connection) -> None:
@@ -183,7 +183,7 @@ class _Session(ABC):
         return self._connection.execute(text(statement), values).scalar()
 
 
-class _Postgres(_Session):
+class _Postgres(_ServerLocks):
     def __init__(self, connection: Connection) -> None:
         """Have the server find out soon that this machine has gone, too."""
         super().__init__(connection)
@@ -205,7 +205,7 @@ class _Postgres(_Session):
         return not free
 
 
-class _MySQL(_Session):
+class _MySQL(_ServerLocks):
     def take(self, name: str) -> None:
         self._ask("SELECT GET_LOCK(:name, 1000000)", name=_make_name(name))
 

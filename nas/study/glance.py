@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InputError
-from nas.study.journal import CREATE_TRIAL, REPORT, SET_ATTR, SET_STATE, Checker, DamagedJournal, Entry
+from nas.study.journal import CREATE_TRIAL, REPORT, SET_ATTR, SET_STATE, Checker, DamagedJournal, JournalEntry
 from nas.study.records import Trial, TrialState, make_trial
 
 _STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.RUNNING)
@@ -80,7 +80,7 @@ class Glance:
             if key in keys:
                 yield written.trial
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: JournalEntry) -> None:
         code = entry["op_code"]
         if code == CREATE_TRIAL:
             number = self._checker.numbers[entry["study_id"]] - 1
@@ -113,7 +113,7 @@ class _Written:
     def has_ended(self) -> bool:
         return self.state is not TrialState.RUNNING
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: JournalEntry) -> None:
         """Take a line of this trial."""
         self._made = None
         if entry["op_code"] == REPORT:
@@ -138,5 +138,5 @@ class _Written:
         return self._made
 
 
-def _read_moment(entry: Entry, name: str) -> datetime | None:
+def _read_moment(entry: JournalEntry, name: str) -> datetime | None:
     return datetime.fromisoformat(entry[name]) if entry.get(name) else None

@@ -20,7 +20,7 @@ from nas.errors import InputError
 from nas.kinds import Kind, is_whole, text, whole
 from nas.study.records import FINITE, check_attrs, check_candidate
 
-Entry = dict[str, Any]
+JournalEntry = dict[str, Any]
 
 
 class DamagedJournal(InputError):
@@ -112,13 +112,13 @@ class Checker:
         self._names: set[str] = set()
         self._counts: dict[str, float] = {}
 
-    def read(self, line: bytes) -> Entry:
+    def read(self, line: bytes) -> JournalEntry:
         """Return what a line says. Raises ValueError, with the reason, for one that is damaged."""
         entry = self.parse(line)
         self.place(entry)
         return entry
 
-    def parse(self, line: bytes) -> Entry:
+    def parse(self, line: bytes) -> JournalEntry:
         """Return what a line says by itself, as `read`."""
         if not line.endswith(b"\n"):
             raise ValueError("it has no end")
@@ -143,7 +143,7 @@ class Checker:
         check_candidate(entry.get("user_attrs", {}))
         return entry
 
-    def place(self, entry: Entry) -> None:
+    def place(self, entry: JournalEntry) -> None:
         """Take note of what a line makes. Raises ValueError where it is of a study or trial that is not."""
         code = entry["op_code"]
         for what, known in (("study", self.studies), ("trial", self.trials)):
@@ -166,7 +166,7 @@ class Checker:
             self.trials.append(entry["study_id"])
             self.numbers[entry["study_id"]] += 1
 
-    def _check_choices(self, entry: Entry) -> None:
+    def _check_choices(self, entry: JournalEntry) -> None:
         """Raise ValueError where what was chosen is no option."""
         options, chosen = dict(entry.get("distributions", {})), dict(entry.get("params", {}))
         if "distribution" in entry:
@@ -198,7 +198,7 @@ class Checker:
         return self._counts[plain]
 
     @staticmethod
-    def _check_end(entry: Entry) -> None:
+    def _check_end(entry: JournalEntry) -> None:
         """Raise ValueError where a trial that ends has no time of it, or where one with a score has none."""
         state = entry.get("state", RUNNING)
         if entry["op_code"] == SET_STATE and state in (COMPLETE, PRUNED, FAILED):
@@ -210,7 +210,7 @@ class Checker:
             raise ValueError(f"values: of trials in state {state} they are given once")
 
 
-def _require(entry: Entry, name: str, kind: Kind) -> Any:
+def _require(entry: JournalEntry, name: str, kind: Kind) -> Any:
     if name not in entry:
         raise ValueError(f"it has no {name}")
     if not kind.accepts(entry[name]):
@@ -218,7 +218,7 @@ def _require(entry: Entry, name: str, kind: Kind) -> Any:
     return entry[name]
 
 
-def read_number(entry: Entry) -> int | None:
+def read_number(entry: JournalEntry) -> int | None:
     """Return the number of a trial in its study, which it has since it is written there."""
     number = entry.get("user_attrs", {}).get("number")
     return number if is_whole(number, 0) else None

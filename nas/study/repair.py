@@ -20,7 +20,7 @@ from nas.study.journal import (
     FAILED,
     PRUNED,
     Checker,
-    Entry,
+    JournalEntry,
     find_free_name,
     read_number,
 )
@@ -135,13 +135,13 @@ class _Salvage:
             raise _Hopeless("no trial in it is whole")
         self.text = b"".join(self._out)
 
-    def _parse(self, line: bytes) -> Entry | None:
+    def _parse(self, line: bytes) -> JournalEntry | None:
         try:
             return self._checker.parse(line)
         except ValueError:
             return None
 
-    def _takes(self, entry: Entry, line: bytes) -> bool:
+    def _takes(self, entry: JournalEntry, line: bytes) -> bool:
         """Take a line, if what it refers to is there. Return whether it is."""
         try:
             self._checker.place(entry)
@@ -182,7 +182,7 @@ class _Salvage:
             self._lose(self._find_study(damaged, created))
         return len(self._out) > before
 
-    def _make(self, entry: Entry) -> None:
+    def _make(self, entry: JournalEntry) -> None:
         self._checker.place(entry)
         self._out.append(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
 
@@ -191,7 +191,7 @@ class _Salvage:
         self.ended.add(len(self.names))
         self._name(study)
 
-    def _count_missing_numbers(self, study: int, following: Iterable[Entry]) -> int:
+    def _count_missing_numbers(self, study: int, following: Iterable[JournalEntry]) -> int:
         """Return how many trials a study lacks by the numbers of the next ones: the least that some of them
         say, as one may be wrong."""
         own = (e for e in following if e["op_code"] == CREATE_TRIAL and e["study_id"] == study)
@@ -199,7 +199,7 @@ class _Salvage:
         found = (number - n for n, e in enumerate(own, next_one) if (number := read_number(e)) is not None)
         return max(0, min(islice(found, 3), default=0))
 
-    def _count_missing_references(self, following: Iterable[Entry]) -> int:
+    def _count_missing_references(self, following: Iterable[JournalEntry]) -> int:
         """Return how many trials are referred to and not made: what three lines agree on, as some may be
         wrong."""
         made, beyond = len(self._checker.trials), [0, 0, 0]
@@ -208,7 +208,7 @@ class _Salvage:
             beyond.append(entry.get("trial_id", -1) + 1 - made)
         return sorted(beyond)[-3]
 
-    def _find_study(self, damaged: bytes, created: Sequence[Entry]) -> int:
+    def _find_study(self, damaged: bytes, created: Sequence[JournalEntry]) -> int:
         """Return the study of a lost trial: the one that its line names, else that of those around it."""
         named = {int(key) for key in re.findall(rb'"study_id": ?([0-9]{1,3})\b', damaged)}
         named &= {*range(len(self._checker.studies))}
@@ -219,11 +219,11 @@ class _Salvage:
         return named.pop()
 
 
-def _make_study(name: str, directions: list[int]) -> Entry:
+def _make_study(name: str, directions: list[int]) -> JournalEntry:
     return {"op_code": CREATE_STUDY, "worker_id": _WORKER, "study_name": name, "directions": directions}
 
 
-def _make_lost_trial(study: int, number: int) -> Entry:
+def _make_lost_trial(study: int, number: int) -> JournalEntry:
     now = datetime.now(tz=UTC).isoformat(timespec="microseconds")
     return {
         "op_code": CREATE_TRIAL,

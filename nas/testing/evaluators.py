@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.execution.base import Attempt, Step
+from nas.execution.base import Attempt, AttemptStep
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.importing import FileFunction, read_file
@@ -88,10 +88,10 @@ class EvaluatorSuite:
         assert _train_scores(arrived, point, 1) == _train_scores(case.evaluator, point, 1)
 
 
-def train(evaluator: Evaluator, choices: Choices, number: int) -> list[Step]:
+def train(evaluator: Evaluator, choices: Choices, number: int) -> list[AttemptStep]:
     """Train a point to its end. Fails with what an evaluator did wrong."""
     attempt = Attempt(evaluator, choices, number, None)
-    steps: list[Step] = []
+    steps: list[AttemptStep] = []
     while not (steps and steps[-1].done):
         step = attempt.step()
         assert step.failure is None and step.misuse is None, step

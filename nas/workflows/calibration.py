@@ -43,7 +43,7 @@ from nas.workflows.proxy_figures import (
     LONG,
     PROXY,
     Figures,
-    Row,
+    ScoredNetwork,
     compute_figures,
     describe_too_few,
 )
@@ -56,7 +56,7 @@ _APART = 1_000
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSettings:
     """How the networks of a calibration are trained in one of its ways."""
 
     data: DataConfig
@@ -73,7 +73,7 @@ class CalibrationResult:
 
     session: Session
     plan: Plan
-    trainings: Mapping[str, Training]
+    trainings: Mapping[str, TrainingSettings]
     figures: Figures | None
     left_out: int = 0
     files: tuple[Path, ...] = ()
@@ -179,10 +179,10 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         return replace(result, files=_write(result, found))
 
 
-def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
+def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, TrainingSettings]:
     """Return the trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
     data, recipe = session.config.data, session.recipe
-    own = Training(data, recipe)
+    own = TrainingSettings(data, recipe)
     others = {
         "epochs / 2": replace(own, recipe=replace(recipe, epochs=max(1, recipe.epochs // 2))),
         "epochs x 2": replace(own, recipe=replace(recipe, epochs=2 * recipe.epochs)),
@@ -202,7 +202,7 @@ def _expect_proxy(session: Session) -> ProxyEvaluator:
     return session.proxy
 
 
-def _can_train_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
+def _can_train_all(session: Session, training: TrainingSettings, points: Sequence[Choices]) -> bool:
     """Return whether every network can be built for a training: some need larger images."""
     evaluator = replace(_expect_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
     try:
@@ -213,7 +213,9 @@ def _can_train_all(session: Session, training: Training, points: Sequence[Choice
     return True
 
 
-def _make_evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str, ProxyEvaluator]:
+def _make_evaluators(
+    session: Session, trainings: Mapping[str, TrainingSettings]
+) -> dict[str, ProxyEvaluator]:
     """Give each seeds of its own, as scores that begin with the same weights would agree too well."""
     proxy = _expect_proxy(session)
     return {
@@ -228,7 +230,7 @@ def _make_evaluators(session: Session, trainings: Mapping[str, Training]) -> dic
 
 def _make_rows(
     space: Space, points: Sequence[Choices], queue: FixedQueue, seeds: Mapping[str, range]
-) -> tuple[Row, ...]:
+) -> tuple[ScoredNetwork, ...]:
     """Return the networks of which the proxy and the longer training gave all scores."""
     results = {key: trial for key, trial in queue.collect_trials().items() if trial.score is not None}
     rows = []
@@ -241,7 +243,7 @@ def _make_rows(
         if PROXY in whole and LONG in whole:
             scores = {name: [t.score or 0.0 for t in trials] for name, trials in whole.items()}
             seconds = {name: [t.result.seconds for t in trials] for name, trials in whole.items()}
-            rows.append(Row(n, point, space.cost(point), scores, seconds))
+            rows.append(ScoredNetwork(n, point, space.cost(point), scores, seconds))
     return tuple(rows)
 
 

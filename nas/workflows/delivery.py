@@ -135,13 +135,13 @@ def take_sample(leaving: Leaving) -> Sample:
     if leaving.images is None:
         return Sample.random(shape)
     try:
-        return take_validation_sample(read_images(leaving.images, validation=IMAGES))
+        return take_validation_sample(read_trained_on(leaving.images, validation=IMAGES))
     except NasError as error:
         why = f", as the images of the run cannot be read ({error})"
         return Sample.random(shape, why, multi_label=leaving.images.card.multi_label)
 
 
-def read_images(images: TrainedOn, *, validation: int, train: int = 0) -> ImageData:
+def read_trained_on(images: TrainedOn, *, validation: int, train: int = 0) -> ImageData:
     """Return images that a network was made with: so many at most of those that it was validated on, and of
     those that it was trained on, drawn with their seed.
 

@@ -9,7 +9,7 @@ from threading import Lock, Thread
 from typing import Self
 
 from nas.errors import NasError
-from nas.runs.listing import Row
+from nas.runs.listing import ListedRun
 from nas.runs.status import Phase, SearchStatus
 from nas.runs.status_lines import StatusReceiver
 from nas.workflows.submission import Submitted
@@ -47,7 +47,7 @@ class FarStatus:
             with suppress(NasError):  # it ends by itself
                 self._of.jobs.stop(self._beside)
 
-    def read(self) -> SearchStatus | Row:
+    def read(self) -> SearchStatus | ListedRun:
         """Return the last that is known. Raises what reading it there has raised, InputError where the search
         has ended before it made a run, NasError where the cluster is silent."""
         if self._error is not None:
@@ -58,7 +58,7 @@ class FarStatus:
                 f"{_SILENT_S:.0f} s; job {self._of.job} may go on all the same, watch it again"
             )
         path = self._of.folder.path
-        waits = Row(path, "search", Phase.SUBMITTED, datetime.now(UTC), note=self._note)
+        waits = ListedRun(path, "search", Phase.SUBMITTED, datetime.now(UTC), note=self._note)
         return self._received.status or waits
 
     def _listen(self) -> None:

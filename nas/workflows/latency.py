@@ -14,7 +14,7 @@ from nas.graph.piece import Piece
 from nas.latency import RUNTIMES, find_runtime
 from nas.latency.pieces import time_pieces
 from nas.latency.runtimes import PIECE_RUNTIMES
-from nas.latency.table import Fingerprint, LatencyTable, digest_parts, make_table, read_table
+from nas.latency.table import Fingerprint, LatencyTable, digest_parts, measure_table, read_table
 from nas.machine import check_threads, name_processor
 from nas.runs.runtime import LatencyConfig
 from nas.space import Space, load_space
@@ -114,7 +114,7 @@ def find_table(
     file = name_table_file(fingerprint)
     if file.is_file() and not anew:
         return read_table(file)
-    table = make_table(space, fingerprint, pieces, 0, plugins, progress)
+    table = measure_table(space, fingerprint, pieces, 0, plugins, progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(table.to_data()))
     return table

@@ -17,7 +17,7 @@ from typing import Any
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS
 from nas.files import read_text, write_output
-from nas.latency import RUNTIMES, Latency, Work, measure
+from nas.latency import RUNTIMES, Latency, Workload, measure
 from nas.latency.cliffs import find_cliffs
 from nas.machine import check_threads, name_processor
 from nas.runs.folder import RunFolder
@@ -139,7 +139,7 @@ def take_profile(
     named = dict.fromkeys(config.runtimes)
     leavings = {str(what): _find(str(what), plugins, config.input) for what in dict.fromkeys(networks)}
     with TemporaryDirectory(prefix="nas-profile-") as folder:
-        works = list(_list_works(leavings, config, Path(folder), plugins, progress))
+        works = list(_list_workloads(leavings, config, Path(folder), plugins, progress))
         found = Profile(
             measure(works, config.rounds, config.seed, progress),
             tuple(find_cliffs({name: one.architecture for name, one in leavings.items()}, named)),
@@ -204,13 +204,13 @@ def _find(what: str, plugins: Sequence[Path | str], side: int | None) -> Leaving
     return leaving.as_deployed()
 
 
-def _list_works(
+def _list_workloads(
     leavings: dict[str, Leaving],
     config: ProfileConfig,
     folder: Path,
     plugins: Sequence[Path | str],
     progress: Callable[[str], None],
-) -> Iterator[Work]:
+) -> Iterator[Workload]:
     """Write each network in the format of each runtime. Raises NasError where a format has no word for it."""
     from safetensors.torch import save_file
 
@@ -228,7 +228,7 @@ def _list_works(
             except NasError as error:
                 raise NasError(f"{name}: runtime '{runtime}': {error}") from None
         for batch in dict.fromkeys(config.batches):
-            yield Work(
+            yield Workload(
                 name,
                 leaving.architecture,
                 runtime,

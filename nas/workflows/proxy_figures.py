@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A figure with its 95 % interval."""
 
     value: float
@@ -39,14 +39,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankCorrelations:
     """How a proxy ranks networks as the longer training does: Kendall's tau-b and Spearman's rho, over all
     and in the third that the longer training has as the best. None of fewer networks than `LEAST_RANKED`."""
 
-    kendall: Interval | None
-    spearman: Interval | None
-    kendall_top: Interval | None
-    spearman_top: Interval | None
+    kendall: ConfidenceInterval | None
+    spearman: ConfidenceInterval | None
+    kendall_top: ConfidenceInterval | None
+    spearman_top: ConfidenceInterval | None
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class ProxyFigures:
     name: str
     networks: int
     seconds: float
-    ranking: Ranking
+    ranking: RankCorrelations
 
     @property
-    def quality_per_second(self) -> Interval | None:
+    def quality_per_second(self) -> ConfidenceInterval | None:
         """Kendall's tau over the seconds of a training."""
         tau = self.ranking.kendall
-        return tau and Interval(*(end / self.seconds for end in (tau.value, tau.low, tau.high)))
+        return tau and ConfidenceInterval(*(end / self.seconds for end in (tau.value, tau.low, tau.high)))
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoredNetwork:
     """A network with its scores by training: of each seed of the proxy, of one of the others."""
 
     number: int
@@ -81,7 +81,7 @@ class Row:
 class Figures:
     """What a calibration found. `noise`: standard deviation of one score of the proxy over seeds."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ScoredNetwork, ...]
     noise: float
     proxies: tuple[ProxyFigures, ...]
     long_seconds: float
@@ -111,7 +111,7 @@ def describe_too_few(networks: int) -> str:
     return f"{networks} networks are too few for a rank correlation; {LEAST_RANKED} or more give one"
 
 
-def compute_figures(rows: Sequence[Row], seed: int = 0, resamples: int = 1_000) -> Figures:
+def compute_figures(rows: Sequence[ScoredNetwork], seed: int = 0, resamples: int = 1_000) -> Figures:
     """Return the figures of at least four networks; intervals are by the bootstrap over networks, of so many
     `resamples` from `seed`."""
     rng = np.random.default_rng(seed)
@@ -127,13 +127,13 @@ def compute_figures(rows: Sequence[Row], seed: int = 0, resamples: int = 1_000) 
     return Figures(tuple(rows), noise, tuple(proxies), fmean(row.seconds[LONG][0] for row in rows))
 
 
-def _rank(scores: Floats, long: Floats, rng: np.random.Generator, resamples: int) -> Ranking:
+def _rank(scores: Floats, long: Floats, rng: np.random.Generator, resamples: int) -> RankCorrelations:
     """Rank by `scores` (networks, seeds) against those of the longer training (networks,)."""
     from scipy.stats import kendalltau, spearmanr
 
     top = np.argsort(-long, kind="stable")[: math.ceil(len(long) / 3)]
 
-    def interval(statistic: Any, members: NDArray[np.int64]) -> Interval | None:
+    def interval(statistic: Any, members: NDArray[np.int64]) -> ConfidenceInterval | None:
         def of(chosen: NDArray[np.int64], seeds: NDArray[np.int64]) -> float:
             one, other = scores[chosen, seeds], long[chosen]
             if len(set(one.tolist())) < 2 or len(set(other.tolist())) < 2:
@@ -148,10 +148,10 @@ def _rank(scores: Floats, long: Floats, rng: np.random.Generator, resamples: int
             chosen = rng.choice(members, len(members))
             resampled.append(of(chosen, rng.integers(scores.shape[1], size=len(chosen))))
         low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Interval(fmean(every), float(low), float(high))
+        return ConfidenceInterval(fmean(every), float(low), float(high))
 
     whole = np.arange(len(long))
-    return Ranking(
+    return RankCorrelations(
         interval(kendalltau, whole),
         interval(spearmanr, whole),
         interval(kendalltau, top),

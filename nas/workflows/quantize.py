@@ -18,14 +18,14 @@ from nas.exporters.int8 import Calibration, find_target
 from nas.exporters.parity import Array, Parity, Sample, apply_apart, compute_outputs
 from nas.files import make_folder, scratch_folder
 from nas.graph.memory import compute_peak_memory
-from nas.latency import RUNTIMES, Latency, Work, measure
+from nas.latency import RUNTIMES, Latency, Workload, measure
 from nas.latency.cliffs import find_int8_costs
 from nas.machine import name_processor
 from nas.runs.exporting import ExportConfig
 from nas.workflows.delivery import (
     explain_unwritable,
     format_cell,
-    read_images,
+    read_trained_on,
     take_validation_sample,
     write_companions,
 )
@@ -192,7 +192,7 @@ def write_int8(
         raise explain_unwritable(place, error) from None
 
 
-def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Work:
+def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Quantization:
     """Return a network with the images that it needs. Raises InputError where it has none."""
     images, target = leaving.images, find_target(config.target_cpu)
     if images is None:
@@ -205,7 +205,7 @@ def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Work:
     fewest, most = _COMPARED
     most = max(fewest, min(most, _MEMORY // compute_peak_memory(leaving.architecture)))
     try:
-        data = read_images(images, validation=most, train=config.calibration_images)
+        data = read_trained_on(images, validation=most, train=config.calibration_images)
     except NasError as error:
         raise InputError(
             f"--quantize int8: {what} has no images to calibrate on, as they cannot be read ({error}); bring "
@@ -213,7 +213,7 @@ def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Work:
         ) from None
     calibrated = f"{len(data.train_labels)} of the training images of {data.name}"
     numbers = f"int8, with scales of {calibrated}, for CPUs with {target.name}"
-    return _Work(
+    return _Quantization(
         replace(
             leaving,
             stem=leaving.stem.with_name(leaving.stem.name + INT8_SUFFIX),
@@ -226,7 +226,7 @@ def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Work:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Quantization:
     """A network that is made int8, and the images for that. `calibrated`: which, for a person."""
 
     leaving: Leaving
@@ -249,7 +249,7 @@ class _Work:
         """
         files: list[Path] = []
         parities: dict[Path, Parity] = {}
-        works: list[Work] = []
+        works: list[Workload] = []
         with TemporaryDirectory(prefix="nas-int8-") as apart:
             for name in names:
                 progress(f"{name}: in int8, calibrated on {self.calibrated}")
@@ -260,7 +260,7 @@ class _Work:
                 parity = self._compare(exporter, file, shown / file.name, max_drop)
                 parities[shown / file.name] = parity
                 progress(f"{file.name}: {parity}, on {self.sample.origin}")
-                works += _list_works(self.leaving, name, before, file)
+                works += _list_workloads(self.leaving, name, before, file)
             progress(f"timing {len(works)} files, one image in one thread, in {_ROUNDS} rounds")
             times = measure(works, _ROUNDS, 0, ignore)
         formats = tuple(
@@ -336,11 +336,11 @@ class _Work:
             yield f"the machine was not quiet while they were timed: {busy[0].format}, {said}"
 
 
-def _list_works(leaving: Leaving, name: str, *files: Path) -> Iterator[Work]:
+def _list_workloads(leaving: Leaving, name: str, *files: Path) -> Iterator[Workload]:
     """Give what is timed of a format: its file in float32, and in int8."""
     (runtime,) = (key for key, runtime in RUNTIMES.items() if runtime.format == name)
     for kind, file in zip(("float32", "int8"), files, strict=True):
-        yield Work(f"{leaving.stem.name} in {kind}", leaving.architecture, runtime, 1, 1, "cpu", file)
+        yield Workload(f"{leaving.stem.name} in {kind}", leaving.architecture, runtime, 1, 1, "cpu", file)
 
 
 def _write_card(found: Quantized) -> list[str]:

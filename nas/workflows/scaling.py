@@ -11,7 +11,7 @@ from nas.errors import InputError
 from nas.files import write_output
 from nas.measures import SHOWN
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
-from nas.runs.factors import ScaleConfig, Target, Way
+from nas.runs.factors import ScaleConfig, ScaleTarget, Way
 from nas.runs.state import RunState, find_network
 from nas.space import Space, dump_space, load_space
 from nas.space.coefficients import EFFICIENTNET, Coefficients
@@ -129,7 +129,7 @@ def _find_solutions(
                 yield path, step, solution
         case Scale():
             yield output, None, Solution(scale_space(space, way), way)
-        case Target():
+        case ScaleTarget():
             yield output, None, solve(space, way.measure, way.amount, by or EFFICIENTNET)
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from nas.bench.contest import Contest, Outcome, run_contest, run_search
 from nas.bench.plot import plot
-from nas.bench.score_table import Entry, Table, enumerate_points, read_table
+from nas.bench.score_table import Table, TableEntry, enumerate_points, read_table
 from nas.bench.standings import compare_pairs, compute_standings, estimate_mean, list_marks
 from nas.cost import Interval
 from nas.errors import InputError, NasError
@@ -144,7 +144,7 @@ def test_options_of_any_kind_are_read(tmp_path: Path) -> None:
 
 
 def test_what_a_search_is_told() -> None:
-    entry = Entry({}, (1.0, 2.0, 6.0), 5.0)
+    entry = TableEntry({}, (1.0, 2.0, 6.0), 5.0)
     assert entry.observe("x", None) == 3.0
     told = [entry.observe("x", noise) for noise in range(300)]
     assert [entry.observe("x", noise) for noise in range(300)] == told

@@ -29,7 +29,7 @@ from nas.runs.folder import RunFolder
 from nas.space import parse_space
 from nas.testing.exporters import small_network, trained
 from nas.workflows import quantize as quantizing
-from nas.workflows.delivery import read_images
+from nas.workflows.delivery import read_trained_on
 from nas.workflows.quantize import Int8File, quantize
 
 IMAGES = np.random.default_rng(1).standard_normal((64, 3, 8, 8), np.float32)
@@ -216,10 +216,10 @@ def poor_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images to calibrate on that are grey, so that no scale is right."""
 
     def read(*arguments: Any, **options: Any) -> Any:
-        data = read_images(*arguments, **options)
+        data = read_trained_on(*arguments, **options)
         return replace(data, train_images=np.full_like(data.train_images, round(255 * data.mean[0])))
 
-    monkeypatch.setattr(quantizing, "read_images", read)
+    monkeypatch.setattr(quantizing, "read_trained_on", read)
 
 
 @pytest.mark.usefixtures("poor_images")

@@ -25,7 +25,7 @@ from torch import fx
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS
 from nas.exporters.runtimes import ONNX
-from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure, summary
+from nas.latency import RUNTIMES, Latency, Workload, find_runtime, measure, summary
 from nas.latency.cliffs import find_cliffs
 from nas.latency.rounds import shuffle_rounds
 from nas.latency.summary import Turn, summarise_turns
@@ -365,7 +365,7 @@ def test_an_operator_that_a_runtime_has_no_word_for_is_named() -> None:
 def test_a_file_that_a_runtime_cannot_load_is_said() -> None:
     file = Path("broken.onnx")
     file.write_text("no network")
-    work = Work("a", parse_space(Path("relu.yaml").read_text()).architecture(), "onnx", 2, 1, "cpu", file)
+    work = Workload("a", parse_space(Path("relu.yaml").read_text()).architecture(), "onnx", 2, 1, "cpu", file)
     with pytest.raises(
         NasError, match=r"^a: runtime 'onnx' cannot apply it to 2 at a time: \w+: .*broken"
     ) as e:

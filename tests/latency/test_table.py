@@ -25,7 +25,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
-from nas.space.clock import Times, list_pieces
+from nas.space.clock import PieceTimes, list_pieces
 from nas.space.counting.census import take_census
 from nas.space.library import find_space
 from nas.study.records import Counts
@@ -61,10 +61,10 @@ def every(space: Space) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def drawn_times(space: Space) -> Times:
+def drawn_times(space: Space) -> PieceTimes:
     """Times of parts by chance."""
     draw = np.random.default_rng(1)
-    return Times({key: int(draw.integers(1, 50)) * 1000 for key in list_pieces(space)}, 7000)
+    return PieceTimes({key: int(draw.integers(1, 50)) * 1000 for key in list_pieces(space)}, 7000)
 
 
 def made_table(space: Space = SPACE, factor: float = 1.1) -> LatencyTable:
@@ -103,8 +103,8 @@ def test_a_piece_is_known_by_its_operators_and_shapes_alone() -> None:
 
 def test_the_pieces_of_a_space_make_up_each_of_its_networks() -> None:
     pieces = list_pieces(SPACE)
-    costs = Times({key: one.cost.macs for key, one in pieces.items()})
-    nodes = Times({key: len(one.nodes) for key, one in pieces.items()})
+    costs = PieceTimes({key: one.cost.macs for key, one in pieces.items()})
+    nodes = PieceTimes({key: len(one.nodes) for key, one in pieces.items()})
     for point in every(SPACE)[:20]:
         architecture = SPACE.architecture(point)
         assert replace(SPACE, clock=costs).cost(point).latency == architecture.cost.macs
@@ -115,7 +115,7 @@ def test_the_pieces_of_a_space_make_up_each_of_its_networks() -> None:
 def test_pieces_of_every_bundled_space_have_its_costs(name: str) -> None:
     space = load_space(find_space(name))
     pieces = list_pieces(space)
-    timed = replace(space, clock=Times({key: one.cost.params for key, one in pieces.items()}))
+    timed = replace(space, clock=PieceTimes({key: one.cost.params for key, one in pieces.items()}))
     point = space.uniform(Budget()).sample(np.random.default_rng(0), 1)[0]
     assert timed.cost(point).latency == timed.cost(point).params == space.cost(point).params
     assert timed.ends(LATENCY).most.value >= timed.cost(point).params

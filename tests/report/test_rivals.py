@@ -15,7 +15,7 @@ from nas.report.page import write_report
 from nas.report.parts.rivals import draw_differences, draw_scores
 from nas.space import load_space
 from nas.workflows.versus.pairs import compare
-from nas.workflows.versus.verdict import EqualCost, Standing, Verdict, describe_test, word_claim
+from nas.workflows.versus.verdict import EqualCost, Verdict, VersusStanding, describe_test, word_claim
 
 AMOUNTS = {"macs": (391_000_000, 391_000_000), "params": (4_100_000, 4_100_000)}
 
@@ -33,11 +33,11 @@ def make_verdict(seeds: int = 7) -> Verdict:
     own = scores["network"]
     others = [name for name in means if name != "network"]
     found = compare([[a - b for a, b in zip(own, scores[name], strict=True)] for name in others])
-    standings = [Standing("network", "trial 3 of runs/long", 1, AMOUNTS, own, None)]
+    standings = [VersusStanding("network", "trial 3 of runs/long", 1, AMOUNTS, own, None)]
     for name, difference in zip(others, found, strict=True):
         members = seeds if name == "random" else 1
         amounts = {key: (most * 9 // 10 if members > 1 else most, most) for key, (_, most) in AMOUNTS.items()}
-        standings.append(Standing(name, "", members, amounts, scores[name], difference))
+        standings.append(VersusStanding(name, "", members, amounts, scores[name], difference))
     claim = word_claim(
         "runs/long", standings, f"By 30 epochs of one recipe under {seeds} seeds, on 359 images"
     )

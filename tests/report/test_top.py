@@ -19,13 +19,13 @@ from terminals import OnTerminal
 
 from nas.report.top import render_top
 from nas.runs.folder import RunFolder
-from nas.runs.listing import Row, read_row
+from nas.runs.listing import ListedRun, read_row
 from nas.runs.status import Phase, SearchStatus, StatusReader
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 
 
-def shown(found: SearchStatus | Row, then: str = "", *, width: int = 80, height: int = 30) -> list[str]:
+def shown(found: SearchStatus | ListedRun, then: str = "", *, width: int = 80, height: int = 30) -> list[str]:
     console = Console(width=width, height=height, file=io.StringIO())
     console.print(render_top(found, height, then))
     assert isinstance(console.file, io.StringIO)

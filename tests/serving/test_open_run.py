@@ -23,7 +23,7 @@ from nas.measures import Budget
 from nas.runs.state import RunState
 from nas.samplers import SAMPLERS
 from nas.serving import open_run as module
-from nas.serving.points import follow, read_point
+from nas.serving.points import fit_choices, read_point
 from nas.space import Space, dump_space, load_space
 from nas.space.feasible import Domain
 from nas.space.library import list_spaces
@@ -268,7 +268,7 @@ def test_there_is_a_nearest_of_any_wish_in_every_space(name: str, seed: int, tri
     assert read_point(space, json.loads(json.dumps(wish))) == wish
     if wrong is not None:
         wish = {**wish, rng.choice(sorted(wish)): wrong, "extra": 1}
-    point, known = follow(space, wish), set[str]()
+    point, known = fit_choices(space, wish), set[str]()
     for _ in range(tried + 1):
         near = inside.find_nearest(point, lambda p: space.identity(p) not in known, random.Random(0))
         assert near is not None and inside.is_inside(near) and space.identity(near) not in known

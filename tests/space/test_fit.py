@@ -17,7 +17,7 @@ from random_spaces import documents
 from nas.errors import InputError
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.fit import find_last_map, find_small_maps, fit_input
+from nas.space.fit import find_last_shape, find_small_maps, fit_input
 from nas.space.language.tree import Call, Stage, walk
 from nas.space.library import list_spaces
 
@@ -96,7 +96,7 @@ def test_the_last_map_is_nearest_to_that_of_its_own_input(
 ) -> None:
     fitted = fit_input(bundled(name), side)
     assert (list(fitted.strides), fitted.last[1:]) == (strides, (last, last))
-    assert find_last_map(fitted.space)[1:] == (last, last)
+    assert find_last_shape(fitted.space)[1:] == (last, last)
     assert fit_input(fitted.space, side).strides == ()
 
 
@@ -214,7 +214,7 @@ def test_a_network_is_fitted_as_its_space_is() -> None:
     fitted = fit_input(bundled("depthwise"), 32)
     text = dump_space(bundled("reference/mobilenet_v1"))
     start = fitted.fit(parse_space(text.replace("[3, 224, 224]", "[3, 128, 128]")))
-    assert find_last_map(start)[1:] == fitted.last[1:]
+    assert find_last_shape(start)[1:] == fitted.last[1:]
     from nas.space.member import find_point
 
     assert fitted.space.cost(find_point(fitted.space, start)) == start.cost({})

@@ -30,7 +30,14 @@ from nas.workflows.calibration import (
     find_calibration,
     read_plan,
 )
-from nas.workflows.proxy_figures import LONG, PROXY, Figures, Interval, Row, compute_figures
+from nas.workflows.proxy_figures import (
+    LONG,
+    PROXY,
+    ConfidenceInterval,
+    Figures,
+    ScoredNetwork,
+    compute_figures,
+)
 from nas.workflows.resume import resume
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
@@ -62,12 +69,12 @@ def load_trials(run: RunFolder) -> tuple[Trial, ...]:
     return RunState.load(run.path).trials
 
 
-def row(number: int, proxy: Sequence[float], long: float) -> Row:
+def row(number: int, proxy: Sequence[float], long: float) -> ScoredNetwork:
     scores = {PROXY: list(proxy), LONG: [long]}
-    return Row(number, {}, Cost(number, 1), scores, {PROXY: [2.0] * len(proxy), LONG: [8.0]})
+    return ScoredNetwork(number, {}, Cost(number, 1), scores, {PROXY: [2.0] * len(proxy), LONG: [8.0]})
 
 
-def tau_of(found: Figures) -> Interval:
+def tau_of(found: Figures) -> ConfidenceInterval:
     tau = found.proxy.ranking.kendall
     assert tau is not None
     return tau
@@ -223,7 +230,7 @@ def test_ranks_against_scipy(count: int) -> None:
     own, tau = found.proxy.ranking, tau_of(found)
     assert own.spearman and own.spearman.value == pytest.approx(np.mean(rhos))
     assert tau.value == pytest.approx(np.mean(taus)) and tau.low < tau.value < tau.high
-    assert found.proxy.quality_per_second == Interval(tau.value / 2, tau.low / 2, tau.high / 2)
+    assert found.proxy.quality_per_second == ConfidenceInterval(tau.value / 2, tau.low / 2, tau.high / 2)
     assert found.long_seconds == 8
     top = np.argsort(-long)[: count // 3]
     if count < 24:

@@ -32,7 +32,7 @@ from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
 from nas.study.stored import read_trials
 from nas.workflows.versus.pairs import Difference
-from nas.workflows.versus.verdict import Standing, Verdict, compare_at_equal_cost, word_claim
+from nas.workflows.versus.verdict import Verdict, VersusStanding, compare_at_equal_cost, word_claim
 
 PLAIN = """\
 name: plain
@@ -377,8 +377,8 @@ def test_a_function_is_run_where_it_is_named_and_nowhere_else() -> None:
     assert again.verdict == found.verdict and "validation images of made.py:made" in found.verdict.tested_on
 
 
-def row(name: str, difference: Difference | None) -> Standing:
-    return Standing(name, "", 1, {}, (0.9, 0.9), difference)
+def row(name: str, difference: Difference | None) -> VersusStanding:
+    return VersusStanding(name, "", 1, {}, (0.9, 0.9), difference)
 
 
 def test_the_words_of_a_claim() -> None:

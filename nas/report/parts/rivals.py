@@ -12,7 +12,7 @@ from nas.report.embedding import write_figure
 from nas.report.figures import DIAMOND, TWO, add_marks, add_whiskers, cut, finish_rows, to_text
 from nas.report.html import element, make_table
 from nas.report.parts.facts import Facts, write_note, write_section
-from nas.workflows.versus.verdict import Standing, Verdict
+from nas.workflows.versus.verdict import Verdict, VersusStanding
 
 
 def write_versus(known: Facts) -> ET.Element | None:
@@ -74,6 +74,6 @@ def draw_differences(verdict: Verdict) -> go.Figure:
     return finish_rows(figure, [name for name, *_ in rows], to_text(f"{verdict.metric} ahead"))
 
 
-def _match_scores(own: Standing, other: Standing) -> list[float]:
+def _match_scores(own: VersusStanding, other: VersusStanding) -> list[float]:
     both = zip(own.scores, other.scores, strict=True)
     return [a - b for a, b in both if a is not None and b is not None]

@@ -71,25 +71,25 @@ class Muted:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Enumeration:
     """Every point by itself: its cost, by its decisions."""
 
     costs: Mapping[Decisions, Cost] = field(default_factory=lambda: {(): Cost()})
 
-    def extend(self, cost: Cost, decisions: Decisions) -> Listing:
-        return Listing({(*made, *decisions): one + cost for made, one in self.costs.items()})
+    def extend(self, cost: Cost, decisions: Decisions) -> Enumeration:
+        return Enumeration({(*made, *decisions): one + cost for made, one in self.costs.items()})
 
-    def with_other(self, other: Listing) -> Listing:
-        return Listing({**self.costs, **other.costs})
+    def with_other(self, other: Enumeration) -> Enumeration:
+        return Enumeration({**self.costs, **other.costs})
 
-    def multiply(self, other: Listing) -> Listing:
-        return Listing(
+    def multiply(self, other: Enumeration) -> Enumeration:
+        return Enumeration(
             {a + b: cost + more for a, cost in self.costs.items() for b, more in other.costs.items()}
         )
 
     @property
-    def nothing(self) -> Listing:
-        return Listing()
+    def nothing(self) -> Enumeration:
+        return Enumeration()
 
 
 def merge(totals: dict[K, Any], state: K, new: Any) -> None:

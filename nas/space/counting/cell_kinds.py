@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nas.cost import Cost
 from nas.ops import ShapeError
 from nas.space.cell_places import ALL, LOOSE, SOMETIMES_ZERO, ZEROS_OF, CellPlace, check_operator, find_given
-from nas.space.counting.algebra import Decisions, Listing, merge
+from nas.space.counting.algebra import Decisions, Enumeration, merge
 from nas.space.counting.part_costs import Flow
 from nas.space.language.tree import CELL_INPUTS, CellKind, CellNode, Cells, Node, Value
 
@@ -314,7 +314,7 @@ class KindTotals:
     ) -> Variants:
         shape, stride = place.find_shape(from_cell), place.find_stride(from_cell)
         # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
-        start: dict[State, Any] = {(Flow(shape), env): Listing()}
+        start: dict[State, Any] = {(Flow(shape), env): Enumeration()}
         result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
         for (flow, after), listing in self.composer.traverse_operator(
             op, self.stack.path, stride, place.out, start

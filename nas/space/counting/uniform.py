@@ -166,7 +166,7 @@ class Spread:
         return Histogram(first, kept if len(kept) == len(numbers) else kept.copy(), under, over)
 
 
-class Walk:
+class BackwardWalk:
     """Sampler of points from chosen bins of the whole, with their decisions and exact costs."""
 
     def __init__(self, spread: Spread, rng: np.random.Generator) -> None:
@@ -325,7 +325,7 @@ class Uniform:
         # Weights may be longdoubles beyond float64; numpy's choice takes shares as float64 that sum to 1.
         shares = (self._weights / self._weights.sum()).astype(np.float64)
         bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
-        return [drawn for drawn in Walk(self.spread, rng).sample(bins) if self._admits(*drawn)]
+        return [drawn for drawn in BackwardWalk(self.spread, rng).sample(bins) if self._admits(*drawn)]
 
     def _admits(self, point: dict[str, Option], cost: Cost) -> bool:
         """Return whether a point is inside; what a cost does not tell is asked for."""

@@ -35,11 +35,11 @@ def dump_space(space: Space) -> str:
 
     User blocks are written out.
     """
-    writer = _Writer(space)
+    writer = _SpaceWriter(space)
     document: dict[str, Any] = {"name": space.name}
     if space.about:
         document["about"] = space.about
-    document["input"] = _Flow(
+    document["input"] = _FlowList(
         writer.write_value(value, f"input.{axis}")
         for axis, value in zip(INPUT_AXES, space.input, strict=True)
     )
@@ -57,7 +57,7 @@ def dump_space(space: Space) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
 
 
-class _Flow(list[Any]):
+class _FlowList(list[Any]):
     """A list written in one line."""
 
 
@@ -70,11 +70,11 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-_Dumper.add_representer(_Flow, lambda d, data: d.represent_sequence("tag:yaml.org,2002:seq", data, True))
+_Dumper.add_representer(_FlowList, lambda d, data: d.represent_sequence("tag:yaml.org,2002:seq", data, True))
 _Dumper.add_representer(_FlowMap, lambda d, data: d.represent_mapping("tag:yaml.org,2002:map", data, True))
 
 
-class _Writer:
+class _SpaceWriter:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._written: set[str] = set()
@@ -155,7 +155,7 @@ class _Writer:
             case PerLayer():
                 rest = path[len(value.stage) :]
                 return _FlowMap(
-                    layers=_Flow(
+                    layers=_FlowList(
                         self.write_value(v, f"{value.stage}.layer{i}{rest}")
                         for i, v in enumerate(value.values, 1)
                     )
@@ -164,7 +164,7 @@ class _Writer:
                 if value.name in self._written:
                     return _FlowMap(same_as=value.name)
                 self._written.add(value.name)
-                data = _FlowMap(choice=_Flow(self.write_value(v, path) for v in value.values))
+                data = _FlowMap(choice=_FlowList(self.write_value(v, path) for v in value.values))
                 if value.name != path:
                     data["name"] = value.name
                 if value.stage:
@@ -173,7 +173,7 @@ class _Writer:
             case Unscaled():
                 return _FlowMap({"at_least" if value.at_least else "fixed": value.channels})
             case tuple():
-                return _Flow(self.write_value(v, path) for v in value)
+                return _FlowList(self.write_value(v, path) for v in value)
             case _:
                 return value
 
@@ -201,7 +201,7 @@ class _Writer:
     def _write_cell_node(self, node: CellNode) -> dict[str, Any]:
         if isinstance(node.inputs, tuple):
             given = enumerate(node.inputs, 1)
-            inputs: Any = _Flow(self.write_value(value, f"{node.path}.input{i}") for i, value in given)
+            inputs: Any = _FlowList(self.write_value(value, f"{node.path}.input{i}") for i, value in given)
         else:
             inputs = self.write_value(node.inputs, f"{node.path}.inputs")
         return {"inputs": inputs, "ops": [self.write_unnamed(op) for op in node.ops]}

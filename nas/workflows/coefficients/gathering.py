@@ -26,7 +26,7 @@ from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
 from nas.workflows.observer import Observer, Round
 from nas.workflows.subject import Subject, check_builds, find_place, find_subject
-from nas.workflows.train.preparation import read_images
+from nas.workflows.train.preparation import read_splits
 
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData
@@ -37,7 +37,7 @@ OWN = "network"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CoefficientsEntry:
     """A network that is trained: that which is scaled, or one of twice its MACs. `side`: of its images."""
 
     name: str
@@ -62,7 +62,7 @@ class CoefficientsSession(FixedSession):
     folder: CoefficientsFolder
     manifest: CoefficientsManifest
     subject: Subject
-    entries: tuple[Entry, ...]
+    entries: tuple[CoefficientsEntry, ...]
     data: ImageData
     plugins: tuple[Plugin, ...]
     device: str
@@ -230,17 +230,17 @@ def _read_data(
     if is_function(config.data.dataset) and (run or is_begun):
         return read_data((run.folder if run else folder).data_file)
     seed = run.config.seed if run else config.seed
-    return read_images(replace(config.data, resolution=side), seed, heard.decoding, download=run is None)[0]
+    return read_splits(replace(config.data, resolution=side), seed, heard.decoding, download=run is None)[0]
 
 
-def _list_entries(network: Space, side: int, steps: int) -> list[Entry]:
+def _list_entries(network: Space, side: int, steps: int) -> list[CoefficientsEntry]:
     """Return the network and those of twice its MACs. Raises InputError where there are none, and for one
     that its images are too small for."""
     doubled = (
-        Entry(str(way.coefficients), way.network, round(side * way.coefficients.resolution), way)
+        CoefficientsEntry(str(way.coefficients), way.network, round(side * way.coefficients.resolution), way)
         for way in double(network, steps)
     )
-    entries = [Entry(OWN, network, side), *doubled]
+    entries = [CoefficientsEntry(OWN, network, side), *doubled]
     for one in entries:
         check_builds(one.network, one.side, "--images")
     return entries

@@ -16,12 +16,12 @@ from nas.runs.coefficients import FORMAT
 from nas.space.coefficients import Coefficients
 from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
-from nas.workflows.coefficients.gathering import Entry
+from nas.workflows.coefficients.gathering import CoefficientsEntry
 from nas.workflows.coefficients.seed_blocks import Behind, rank_blocks
 
 
 @dataclass(frozen=True)
-class Standing:
+class CoefficientsStanding:
     """A network, as trained and counted: `amounts` of measures by name, `side` of its images, its scores by
     seed. `coefficients`: None for the network that is scaled; `growth`: its MACs in those of that. `behind`:
     how far it is behind the best of those that are ranked."""
@@ -52,13 +52,13 @@ class Ranking:
     data: str
     epochs: int
     seeds: int
-    own: Standing
-    standings: tuple[Standing, ...]
+    own: CoefficientsStanding
+    standings: tuple[CoefficientsStanding, ...]
     claim: str
     notes: tuple[str, ...]
 
     @property
-    def ranked(self) -> list[Standing]:
+    def ranked(self) -> list[CoefficientsStanding]:
         """Those that have all scores."""
         return [one for one in self.standings if one.behind is not None]
 
@@ -82,8 +82,8 @@ class Ranking:
 
 
 def rank(
-    entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds: int
-) -> tuple[Standing, list[Standing]]:
+    entries: Sequence[CoefficientsEntry], trials: Mapping[JobKey, Trial], seeds: int
+) -> tuple[CoefficientsStanding, list[CoefficientsStanding]]:
     """Return the standing of the network that is scaled, and those of the others, the best first.
 
     `trials`: by what they train; `seeds`: so many of the first, two or more, under which all have
@@ -100,11 +100,13 @@ def rank(
     return base, [*ranked, *(one for one in doubled if one.mean is None)]
 
 
-def _make_standing(one: Entry, trials: Mapping[JobKey, Trial], seeds: int) -> Standing:
+def _make_standing(
+    one: CoefficientsEntry, trials: Mapping[JobKey, Trial], seeds: int
+) -> CoefficientsStanding:
     ended = [trials.get(NetworkKey(one.name, seed)) for seed in range(seeds)]
     amounts = one.network.amounts({})
     known = {measure.name: amounts(measure) for measure in MEASURES.values()}
-    return Standing(
+    return CoefficientsStanding(
         one.doubled.coefficients if one.doubled else None,
         one.doubled is not None and one.doubled.is_published,
         one.growth,
@@ -114,7 +116,7 @@ def _make_standing(one: Entry, trials: Mapping[JobKey, Trial], seeds: int) -> St
     )
 
 
-def count_seeds(entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds: int) -> int:
+def count_seeds(entries: Sequence[CoefficientsEntry], trials: Mapping[JobKey, Trial], seeds: int) -> int:
     """Return how many of the first seeds all networks have been trained under, whatever came of it."""
     for seed in range(seeds):
         ended = [trials.get(NetworkKey(one.name, seed)) for one in entries]
@@ -126,7 +128,7 @@ def count_seeds(entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds:
 # What may be said
 
 
-def word_claim(network: str, ranked: Sequence[Standing], circumstances: str) -> str:
+def word_claim(network: str, ranked: Sequence[CoefficientsStanding], circumstances: str) -> str:
     """Return in a sentence which coefficients are best, and of which others that is known."""
     best, *others = ranked
     ways = f"to double the MACs of {network}"
@@ -148,7 +150,9 @@ def _count(others: int) -> str:
     return f"{others} other" + "s" * (others > 1)
 
 
-def list_doubts(base: Standing, standings: Sequence[Standing], seeds: int, wanted: int) -> Iterator[str]:
+def list_doubts(
+    base: CoefficientsStanding, standings: Sequence[CoefficientsStanding], seeds: int, wanted: int
+) -> Iterator[str]:
     """Yield what makes the claim less sure than it sounds."""
     ranked = [one for one in standings if one.behind]
     alike = [one for one in ranked if one.behind and not one.behind.is_distinct]
@@ -172,7 +176,7 @@ def list_doubts(base: Standing, standings: Sequence[Standing], seeds: int, wante
 # What is kept
 
 
-def dump_trainings(entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds: int) -> str:
+def dump_trainings(entries: Sequence[CoefficientsEntry], trials: Mapping[JobKey, Trial], seeds: int) -> str:
     """Return a row for each training as CSV: coefficients, costs, side of the images, seed, score, seconds,
     and why it failed."""
     text = io.StringIO()

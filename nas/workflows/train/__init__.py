@@ -24,7 +24,7 @@ from nas.workflows.train.preparation import (
     find_stem,
     make_evaluator,
     prepare,
-    read_images,
+    read_splits,
     settle,
     start,
 )
@@ -99,7 +99,7 @@ def resume_training(
         data, test = read_data(folder.data_file), None
     else:
         heard.doing(f"Loading the data of {config.data.dataset}")
-        data, test = read_images(config.data, config.seed, heard.decoding, download=False)
+        data, test = read_splits(config.data, config.seed, heard.decoding, download=False)
     check_data(data, manifest.data, "the training began")
     evaluator = make_evaluator(space, config, data, files)
     teacher = read_teacher(config, data, max(space.input[1:]), files)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """A training that is checked, of which nothing is written yet. `initial`: the weights before it."""
 
     manifest: TrainManifest
@@ -138,7 +138,7 @@ def prepare(
     files: tuple[Plugin, ...],
     heard: TrainObserver,
     before_data: Callable[[], object] = lambda: None,
-) -> Prepared:
+) -> PreparedTraining:
     """Check all that would stop a training later, and read its data. Nothing is written."""
     if config.init == SEARCH and found.weights is None:
         raise InputError(
@@ -156,7 +156,7 @@ def prepare(
         data, test = read_data(run.folder.data_file), None  # a function is run where someone names it alone
     else:
         own = run is not None and "dataset" not in given
-        data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
+        data, test = read_splits(config.data, config.seed, heard.decoding, download=not own)
     config = replace(config, recipe=config.recipe.fit_to(data, device))
     _check_classes(found, config, data)
     _check_batch(config, data)
@@ -196,10 +196,10 @@ def prepare(
         describe_environment(device),
         digest_teacher(teacher),
     )
-    return Prepared(manifest, text, space, evaluator, data, test, initial, teacher, files)
+    return PreparedTraining(manifest, text, space, evaluator, data, test, initial, teacher, files)
 
 
-def start(prepared: Prepared, runs: Path, name: str | None, like: str) -> TrainSession:
+def start(prepared: PreparedTraining, runs: Path, name: str | None, like: str) -> TrainSession:
     """Make the folder of a training."""
     from safetensors.torch import save
 
@@ -235,7 +235,7 @@ def _describe_origin(found: Found, config: TrainConfig) -> str:
     return f"{config.network}, of the space '{found.run.space.name}'"
 
 
-def read_images(
+def read_splits(
     own: DataConfig, seed: int, progress: Decoding, *, download: bool
 ) -> tuple[ImageData, Source | None]:
     """Return the data to train on, and the split to test on, of which no image is read yet."""

@@ -26,7 +26,7 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _FoundTeacher:
     """A network that may teach, the side of its images or None for any, and what they are normalised by."""
 
     module: nn.Module
@@ -109,7 +109,7 @@ def _split(teacher: str) -> tuple[str | None, str, str]:
     return library, name, file
 
 
-def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugin]) -> _Found:
+def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugin]) -> _FoundTeacher:
     from nas.graph.module import build_module
 
     assert config.teacher is not None
@@ -135,10 +135,10 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
         )
     module = build_module(leaving.architecture)
     module.load_state_dict(dict(leaving.state))
-    return _Found(module, int(leaving.architecture.input_shape[1]), card.mean, card.std)
+    return _FoundTeacher(module, int(leaving.architecture.input_shape[1]), card.mean, card.std)
 
 
-def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageData) -> _Found:
+def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageData) -> _FoundTeacher:
     from torchvision import models
 
     if data.channels != 3:
@@ -152,10 +152,10 @@ def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageDat
     more = {"init_weights": True} if name in ("inception_v3", "googlenet") else {}  # else they warn
     module = models.get_model(name, weights=None, num_classes=data.num_classes, **more)
     _load(module, config, file, data)
-    return _Found(module, None, *_IMAGENET)
+    return _FoundTeacher(module, None, *_IMAGENET)
 
 
-def _find_timm(config: TrainConfig, name: str, file: Path, data: ImageData) -> _Found:
+def _find_timm(config: TrainConfig, name: str, file: Path, data: ImageData) -> _FoundTeacher:
     try:
         timm: Any = importlib.import_module("timm")
     except ImportError:
@@ -171,7 +171,7 @@ def _find_timm(config: TrainConfig, name: str, file: Path, data: ImageData) -> _
     cfg = module.pretrained_cfg
     fixed = cfg["input_size"][-1] if cfg.get("fixed_input_size") else None
     mean, std = (_fit_channels(cfg[name], data.channels) for name in ("mean", "std"))
-    return _Found(module, fixed, mean, std)
+    return _FoundTeacher(module, fixed, mean, std)
 
 
 def _fit_channels(moments: Sequence[float], channels: int) -> Sequence[float]:
@@ -179,7 +179,7 @@ def _fit_channels(moments: Sequence[float], channels: int) -> Sequence[float]:
     return moments if len(moments) == channels else (sum(moments) / len(moments),) * channels
 
 
-_LIBRARIES: dict[str, Callable[[TrainConfig, str, Path, Any], _Found]] = {
+_LIBRARIES: dict[str, Callable[[TrainConfig, str, Path, Any], _FoundTeacher]] = {
     "torchvision": _find_torchvision,
     "timm": _find_timm,
 }

@@ -31,13 +31,13 @@ from nas.workflows.hardware import find_device, name_device
 from nas.workflows.observer import Observer, Round
 from nas.workflows.prepared import check_data
 from nas.workflows.subject import Subject, find_place, find_subject, to_slug
-from nas.workflows.train.preparation import read_images
+from nas.workflows.train.preparation import read_splits
 from nas.workflows.versus.contestants import (
     NETWORK,
     Contestant,
     choose_budget,
+    complete_settings,
     list_contestants,
-    settle,
 )
 from nas.workflows.versus.verdict import Verdict
 
@@ -115,7 +115,7 @@ def assemble(
     first = VersusConfig.from_data(merge(kept or {}, given), "nas versus")  # before a run is read
     files = read_plugins(map(Path, plugins))
     found = find_subject(what, first.trial, storage, files, "compare")
-    config = VersusConfig.from_data(settle(found, given, kept), "nas versus")
+    config = VersusConfig.from_data(complete_settings(found, given, kept), "nas versus")
     check_place(config, config.data.dataset, heard)
     data, test = _read_data(found, config, folder, began is not None, heard)
     if found.run and found.run.manifest.data:
@@ -153,7 +153,7 @@ def _read_data(
     if is_function(config.data.dataset) and (run or is_begun):
         return read_data((run.folder if run else folder).data_file), None
     seed = run.config.seed if run else config.seed
-    return read_images(config.data, seed, heard.decoding, download=run is None)
+    return read_splits(config.data, seed, heard.decoding, download=run is None)
 
 
 def _choose_images(data: ImageData, test: Source | None, config: VersusConfig, heard: Observer) -> Images:

@@ -49,7 +49,9 @@ class Contestant:
         return self.name.partition(" ")[0] == RANDOM
 
 
-def settle(found: Subject, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def complete_settings(
+    found: Subject, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return plain settings over those that are `kept`, else over those of a run, or over the input size of a
     file.
 

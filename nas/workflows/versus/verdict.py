@@ -33,7 +33,7 @@ from nas.workflows.versus.pairs import (
 
 
 @dataclass(frozen=True)
-class Standing:
+class VersusStanding:
     """A row of the table. `amounts`: least and most of each measure by name, which are one for one network.
     `scores`: by seed, None where a training failed; of random members the mean of those of a seed.
     `difference`: of the network's scores less these, where two pairs or more have both."""
@@ -82,7 +82,7 @@ class Verdict:
     epochs: int
     seeds: int
     budget: str
-    standings: tuple[Standing, ...]
+    standings: tuple[VersusStanding, ...]
     test: str
     claim: str
     notes: tuple[str, ...]
@@ -90,11 +90,11 @@ class Verdict:
     metric: str = METRICS[0]
 
     @property
-    def own(self) -> Standing:
+    def own(self) -> VersusStanding:
         return self.standings[0]
 
     @property
-    def others(self) -> tuple[Standing, ...]:
+    def others(self) -> tuple[VersusStanding, ...]:
         return self.standings[1:]
 
     def to_data(self) -> dict[str, Any]:
@@ -120,17 +120,17 @@ class Verdict:
             raise InputError(f"{path}: is damaged ({error}); compare again, or remove the file") from None
 
 
-def _read_standing(data: Mapping[str, Any]) -> Standing:
-    own: dict[str, Any] = {key: data[key] for key in Standing.__dataclass_fields__}
+def _read_standing(data: Mapping[str, Any]) -> VersusStanding:
+    own: dict[str, Any] = {key: data[key] for key in VersusStanding.__dataclass_fields__}
     own["amounts"] = {str(name): (int(least), int(most)) for name, (least, most) in data["amounts"].items()}
     own["scores"] = tuple(None if score is None else float(score) for score in data["scores"])
     own["difference"] = Difference(**data["difference"]) if data["difference"] else None
-    return Standing(**own)
+    return VersusStanding(**own)
 
 
 def rank(
     contestants: Sequence[Contestant], trials: Mapping[JobKey, Trial], seeds: int, budget: Budget, seed: int
-) -> list[Standing]:
+) -> list[VersusStanding]:
     """Return the standings: the network, its baselines, and the random members together, each compared with
     the network over the seeds under which both have a score. `trials`: by what they train."""
     groups: dict[str, list[Contestant]] = {}
@@ -148,7 +148,7 @@ def rank(
     compared = [name for name, differences in pairs.items() if len(differences) > 1]
     found = dict(zip(compared, compare([pairs[name] for name in compared], seed), strict=True))
     return [
-        Standing(
+        VersusStanding(
             name, members[0].about, len(members), _list_amounts(members, budget), tuple(scores[name]),
             found.get(name),
         )
@@ -178,7 +178,7 @@ def describe_test(pairs: int) -> str:
 
 
 def word_claim(
-    network: str, standings: Sequence[Standing], circumstances: str, metric: str = METRICS[0]
+    network: str, standings: Sequence[VersusStanding], circumstances: str, metric: str = METRICS[0]
 ) -> str:
     """Return in a sentence what may be claimed of a network against the others, and what not."""
     better: list[str] = []
@@ -210,7 +210,7 @@ def word_claim(
     return f"{circumstances}, {network} {_join(parts)}."
 
 
-def _name_group(one: Standing) -> str:
+def _name_group(one: VersusStanding) -> str:
     return f"{one.networks} random members of its space" if one.name == RANDOM else one.name
 
 
@@ -235,7 +235,7 @@ def list_doubts_before(count: int, seeds: int, before: Sequence[int]) -> Iterato
         )
 
 
-def list_doubts(standings: Sequence[Standing], seeds: int, before: Sequence[int]) -> Iterator[str]:
+def list_doubts(standings: Sequence[VersusStanding], seeds: int, before: Sequence[int]) -> Iterator[str]:
     """Yield what makes the claim less sure than it sounds."""
     yield from list_doubts_before(len(standings) - 1, seeds, before)
     for one in standings:
