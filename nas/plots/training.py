@@ -81,11 +81,11 @@ def draw_confusion(title: str, classes: Sequence[str], confusion: NDArray[np.int
         shown = {name: format_coordinate(value) for name, value in place.items()}
         opacity = f"{max(0.08, share):.3f}"
         ET.SubElement(svg, "rect", {**shown, "fill": colour, "fill-opacity": opacity})
-        number = str(int(confusion[row, column]))
-        if _DIGIT * len(number) <= cell - 2:
+        images = str(int(confusion[row, column]))
+        if _DIGIT * len(images) <= cell - 2:
             kind = "middle small light" if share > 0.6 else "middle small"
             x, y = left + (column + 0.5) * cell, top + (row + 0.5) * cell
-            write_text(svg, number, x, y, kind)
+            write_text(svg, images, x, y, kind)
     edge = [(left, top), (left + count * cell, top), (left + count * cell, top + count * cell)]
     edge += [(left, top + count * cell), (left, top)]
     ET.SubElement(svg, "path", {"class": "curve", "stroke": "#999", "d": format_path(edge)})

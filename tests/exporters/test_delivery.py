@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -202,7 +203,7 @@ def test_the_card_of_a_network_of_any_name_has_python(tiny_folder: Path) -> None
     assert said.code == 0, said
     card = Path("out/README.md").read_text()
     (code,) = re.findall("```python\n(.*?)```", card, re.DOTALL)
-    known = {"images": np.zeros((3, 3, 8, 8), np.float32)}
+    known: dict[str, Any] = {"images": np.zeros((3, 3, 8, 8), np.float32)}
     with contextlib.chdir("out"):
         exec(code, known)
     assert known["outputs"].shape == (3, 4)

@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def measure_end(text: ET.Element) -> float:
     """Return where a text that begins at its place ends, by Helvetica, which is as wide as Arial."""
     font, size = ("Helvetica-Bold", 16) if text.get("class") == "title" else ("Helvetica", 12)
-    return float(text.get("x") or 0) + stringWidth(text.text or "", font, size)
+    return float(text.get("x") or 0) + float(stringWidth(text.text or "", font, size))
 
 
 @pytest.mark.parametrize("classes", [2, 10])
