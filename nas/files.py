@@ -7,11 +7,12 @@ import atexit
 import errno
 import io
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -161,6 +162,14 @@ def scratch_folder(folder: Path, prefix: str, suffix: str = "", left: Iterable[P
                     break
         held.callback(shutil.rmtree, made, ignore_errors=True)
         yield made
+
+
+def place_beside(path: Path) -> AbstractContextManager[Path]:
+    """Make a folder beside what is to be `path`, as `scratch_folder` does; those of before, whose process was
+    killed, are removed."""
+    own = re.compile(rf"\.{re.escape(path.name)}-[0-9]+-[0-9a-f]{{8}}\.tmp")
+    left = [other for other in path.parent.iterdir() if own.fullmatch(other.name)]
+    return scratch_folder(path.parent, f".{path.name}-", ".tmp", left)
 
 
 def _hold(folder: Path, held: ExitStack) -> bool:

@@ -52,7 +52,10 @@ def read_memory_bytes() -> int:
 
 def name_processor(file: Path | None = None) -> str:
     """Return the name of the processor, and which vectors of those that runtimes choose by it has."""
-    name = _describe(file).get("model name") or platform.processor() or platform.machine()
+    said = _describe(file)
+    name = said.get("model name") or platform.processor() or platform.machine()
+    if "CPU part" in said:  # as of ARM, whose cores have no name
+        name = f"{name} {said.get('CPU implementer', '')}:{said['CPU part']}"
     own = list_vectors(file)
     return f"{name} ({', '.join(own)})" if own else name
 

@@ -74,3 +74,13 @@ def test_the_processor_is_named_with_its_vectors(tmp_path: Path) -> None:
     file.write_text("processor : 0\nFeatures : fp asimd asimddp\n")
     assert machine.name_processor(file).endswith(" (asimd, asimddp)")
     assert machine.name_processor(tmp_path / "none")
+
+
+def test_processors_without_a_name_are_told_apart(tmp_path: Path) -> None:
+    """Cores of ARM have numbers; a Cortex-A72 and a Neoverse N1 are."""
+    names = []
+    for part in ("0xd08", "0xd0c"):
+        file = tmp_path / part
+        file.write_text(f"processor : 0\nFeatures : fp asimd\nCPU implementer : 0x41\nCPU part : {part}\n")
+        names.append(machine.name_processor(file))
+    assert names[0].endswith(" 0x41:0xd08 (asimd)") and names[1].endswith(" 0x41:0xd0c (asimd)")

@@ -110,6 +110,11 @@ class DataCard:
         """Whether its images were decoded from files."""
         return self.name.partition(":")[0] in OF_FILES
 
+    @property
+    def keeps_alpha(self) -> bool:
+        """Whether the last channel is the alpha of files, by which colours count where they are resized."""
+        return self.channels == 4 and self.is_of_files
+
     def describe_preprocessing(self, side: int) -> dict[str, Any]:
         """Return what makes an image the network's input, in this order, of images side x side.
 

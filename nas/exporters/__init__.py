@@ -37,6 +37,9 @@ CALIBRATION_IMAGES = 256
 INT8_SUFFIX = "_int8"
 """Of the name of a network in int8, before the suffix of its format."""
 
+HEADLESS_SUFFIX = "_headless"
+"""Of the name of a network without pool and classifier, likewise: it is not written over the whole one."""
+
 
 def find_exporter(name: str) -> Exporter:
     """Return the exporter of a format.
@@ -87,7 +90,8 @@ def _is_installed(library: str) -> bool:
 def list_suffixes() -> list[str]:
     """Return what follows the name of a network in the names of all files that an export may have."""
     found = {suffix for exporter in EXPORTERS.values() for suffix in exporter.suffixes}
-    found |= {INT8_SUFFIX + suffix for name in INT8_FORMATS for suffix in EXPORTERS[name].suffixes}
+    for kind, names in ((INT8_SUFFIX, INT8_FORMATS), (HEADLESS_SUFFIX, HEADLESS_FORMATS)):
+        found |= {kind + suffix for name in names for suffix in EXPORTERS[name].suffixes}
     return sorted(found)
 
 
@@ -95,6 +99,7 @@ __all__ = [
     "CALIBRATION_IMAGES",
     "EXPORTERS",
     "HEADLESS_FORMATS",
+    "HEADLESS_SUFFIX",
     "INT8_FORMATS",
     "INT8_SUFFIX",
     "Exporter",

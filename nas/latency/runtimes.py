@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +197,17 @@ RUNTIMES: dict[str, Runtime] = {
     "executorch": Runtime(_load_executorch, ("executorch.runtime",), "executorch", ("executorch",)),
 }
 """By name, as `--runtime` takes them."""
+
+
+def read_version(name: str) -> str | None:
+    """Return the version of what a runtime's library is installed as, which may have another name, such as
+    onnxruntime-gpu; None where that is not known."""
+    library = RUNTIMES[name].libraries[0].partition(".")[0]
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        names = packages_distributions().get(library)
+        return version(names[0]) if names else None
 
 
 def find_runtime(name: str) -> Runtime:

@@ -19,6 +19,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8
 _SIZES = {"title": 16, "small": 11}
 """Of the fonts of some classes, in pixels; others have `_SIZE`."""
 _SIZE = 12
+_TITLE_PX, _TEXT_PX = 9.2, 6.2
+"""Pixels that a character of a title, and of other texts, takes on average at most."""
 
 _STYLE = f"""
 text {{ {FONT}; font-size: {_SIZE}px; fill: #222 }}
@@ -57,8 +59,10 @@ def fit_axis(values: Sequence[float], start: float, end: float) -> Axis:
 
 
 def make_page(title: str, subtitle: str, size: Point = (WIDTH, HEIGHT)) -> ET.Element:
-    """Make an empty SVG with a title and a subtitle; `size`: width and height in pixels."""
-    width, height = map(format_coordinate, size)
+    """Make an empty SVG with a title and a subtitle; `size`: width and height in pixels, wider where these
+    do not fit."""
+    texts = max(_TITLE_PX * len(title), _TEXT_PX * len(subtitle))
+    width, height = map(format_coordinate, (max(size[0], LEFT + texts + RIGHT), size[1]))
     svg = ET.Element(
         "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width} {height}", "width": width}
     )

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.errors import make_printable
 from nas.plots.chart import (
     BOTTOM,
     COLOURS,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 40
 """Classes that a confusion matrix has names of."""
+_DIGIT = 6.2
+"""Pixels of one in a cell of it."""
 _CELL, _COLUMNS = 144, 6
 _LINE = 16
 
@@ -60,7 +63,8 @@ def draw_curve(title: str, subtitle: str, values: Sequence[float], best: int | N
 def draw_confusion(title: str, classes: Sequence[str], confusion: NDArray[np.int64]) -> str:
     """Return the SVG of a confusion matrix: a row a class, a column what its images were taken for.
 
-    A cell is as dark as its share of the row. Names and counts are left out where there are many classes.
+    A cell is as dark as its share of the row. Names are left out where there are many classes, and counts
+    where they do not fit.
     """
     count = len(classes)
     named = count <= _MOST_NAMED
@@ -77,10 +81,11 @@ def draw_confusion(title: str, classes: Sequence[str], confusion: NDArray[np.int
         shown = {name: format_coordinate(value) for name, value in place.items()}
         opacity = f"{max(0.08, share):.3f}"
         ET.SubElement(svg, "rect", {**shown, "fill": colour, "fill-opacity": opacity})
-        if cell >= 18:
+        images = str(int(confusion[row, column]))
+        if _DIGIT * len(images) <= cell - 2:
             kind = "middle small light" if share > 0.6 else "middle small"
             x, y = left + (column + 0.5) * cell, top + (row + 0.5) * cell
-            write_text(svg, str(int(confusion[row, column])), x, y, kind)
+            write_text(svg, images, x, y, kind)
     edge = [(left, top), (left + count * cell, top), (left + count * cell, top + count * cell)]
     edge += [(left, top + count * cell), (left, top)]
     ET.SubElement(svg, "path", {"class": "curve", "stroke": "#999", "d": format_path(edge)})
@@ -113,11 +118,12 @@ def draw_contact_sheet(title: str, images: Sequence[Thumbnail]) -> bytes:
     sheet = Image.new("RGB", (width, head + rows * row + 8), "white")
     draw = ImageDraw.Draw(sheet)
     font, large = ImageFont.load_default(12), ImageFont.load_default(16)
-    draw.text((gap, 12), title, fill="#222222", font=large)
+    draw.text((gap, 12), make_printable(title), fill="#222222", font=large)
     for number, image in enumerate(images):
         left, top = gap + number % _COLUMNS * (_CELL + gap), head + number // _COLUMNS * row
         sheet.paste(_make_picture(image.pixels), (left, top))
         for line, text in enumerate(image.lines):
+            text = make_printable(text)
             while text and draw.textlength(text, font=font) > _CELL:
                 text = text.removesuffix("…")[:-1] + "…" if len(text) > 1 else ""
             draw.text((left, top + _CELL + 4 + line * _LINE), text, fill="#222222", font=font)

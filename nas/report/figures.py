@@ -130,7 +130,9 @@ def draw_front(
             name=name,
             showlegend=True,
             hoverinfo="text",
-            hovertext=[f"trial {shown[i].number}: {scores[i]:.4f}, {costs[i]:,} {label}" for i in numbers],
+            hovertext=[
+                f"trial {shown[i].number}: {scores[i]:.4f}, {measure.show(costs[i])} {label}" for i in numbers
+            ],
         )
     figure.data[1].update(mode="lines+markers", line={"color": ONE, "shape": "hv", "width": 2.4})
     low, high = fit_range(costs)

@@ -28,8 +28,7 @@ def render_scaled(files: Sequence[ScaledFile]) -> Table:
     rows = make_table("file", ">depth", ">width", ">resolution", ">input", *heads)
     for one in files:
         factors = [f"{f:.3f}" for f in (one.scale.depth, one.scale.width, one.scale.resolution)]
-        extent = one.space.extent
-        pairs = ((m.of(extent.smallest_cost), m.of(extent.largest_cost)) for m in measures)
+        pairs = ((least.value, most.value) for least, most in map(one.space.ends, measures))
         figures = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in pairs]
         sizes = one.space.input_sizes
         size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,10 @@ from nas.data.card import DataCard
 from nas.data.datasets import ImageData
 from nas.data.functions import is_function
 from nas.data.kept import read_data
-from nas.errors import NasError, make_printable
+from nas.errors import InputError, NasError, make_printable
 from nas.exporters import Exporter
 from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, compute_outputs
-from nas.files import find_way_out, make_folder, scratch_folder
+from nas.files import find_way_out, make_folder, place_beside
 from nas.latency.cliffs import find_cliffs
 from nas.space import dump_space
 from nas.workflows.leaving import Leaving, TrainedOn
@@ -50,7 +51,7 @@ def write_checked(leaving: Leaving, exporter: Exporter, file: Path, progress: Pr
     stem = file.name.removesuffix(exporter.suffixes[0])
     make_folder(file.parent, file)
     try:
-        with scratch_folder(file.parent, f".{stem}-", ".tmp") as beside:
+        with place_beside(file.with_name(stem)) as beside:
             written = leaving.write(exporter, beside, stem)
             parity = check_parity(exporter, beside / file.name, file, wanted, sample)
             for made in written:
@@ -71,15 +72,14 @@ def write_folder(
     cannot be written; there is no folder then.
     """
     leaving = replace(leaving, folder_name=folder.name)
-    for exporter in exporters.values():
-        exporter.target(folder / _find_main_name(leaving, exporter))  # refuses a name that is taken
+    _check_names(leaving, folder, exporters)
     leaving = leaving.as_deployed()
     sample, wanted = _expect(leaving)
     make_folder(folder.parent, folder)
     parities: dict[str, Parity] = {}
     files: list[str] = []
     try:
-        with scratch_folder(folder.parent, f".{folder.name}-", ".tmp") as made:
+        with place_beside(folder) as made:
             for name, exporter in exporters.items():
                 file = made / _find_main_name(leaving, exporter)
                 written = leaving.write(exporter, made, file.name.removesuffix(exporter.suffixes[0]))
@@ -112,6 +112,24 @@ def write_companions(
         (folder / name).write_text(content, encoding="utf-8")
     _write_samples(folder, leaving, sample, wanted)
     return sorted({one.name for one in folder.iterdir()} - before)
+
+
+def _check_names(leaving: Leaving, folder: Path, exporters: Mapping[str, Exporter]) -> None:
+    """Raise InputError for a name that is taken, in Python or by the file of another format."""
+    owners = {
+        leaving.stem.name + suffix: name
+        for name, exporter in exporters.items()
+        for suffix in exporter.suffixes
+        if not exporter.beside
+    }
+    for name, exporter in exporters.items():
+        file = _find_main_name(leaving, exporter)
+        exporter.target(folder / file)
+        if exporter.beside and file in owners:
+            raise InputError(
+                f"{folder}: {file}, which {name} names after the folder, is a file of {owners[file]} too; "
+                "choose another -o"
+            )
 
 
 def _find_main_name(leaving: Leaving, exporter: Exporter) -> str:
@@ -209,7 +227,8 @@ def describe_preprocessing(card: DataCard, side: int) -> dict[str, Any]:
     colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(card.channels, "as in the data")
     own = card.describe_preprocessing(side)
     moments = {key: own.pop(key) for key in ("mean", "deviation")}
-    resize = {"resize": "bilinear, antialiased, whatever the aspect ratio", "crop": "none"}
+    weighed = ", colours weighed by alpha" if card.keeps_alpha else ""
+    resize = {"resize": f"bilinear, antialiased, whatever the aspect ratio{weighed}", "crop": "none"}
     found = {"channels": colours, **own, **resize, "scale": 1 / 255, **moments, "layout": "NCHW"}
     return found | ({"outputs": "sigmoid, a probability of each label"} if card.multi_label else {})
 
@@ -227,7 +246,7 @@ def _tabulate_parity(
     ]
     for name, parity in parities.items():
         scores = " | ".join(f"{value:.4f}" for value in parity.accuracy) if parity.accuracy else " | "
-        file = _find_main_name(leaving, exporters[name])
+        file = format_cell(_find_main_name(leaving, exporters[name]))
         figures = f"{parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores}"
         lines.append(f"| {name} | `{file}` | {figures} |")
     return lines
@@ -257,9 +276,14 @@ def _describe_loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> li
     if not leaving.images:
         lines[0] = "`images` is a NumPy array (N, C, H, W) of float32."
     for name, exporter in exporters.items():
-        lines += [f"### {name}", "", "```python", f'file = "{_find_main_name(leaving, exporter)}"']
+        lines += [f"### {name}", "", "```python", f"file = {_quote(_find_main_name(leaving, exporter))}"]
         lines += [*exporter.usage.rstrip().splitlines(), "```", ""]
     return lines
+
+
+def _quote(name: str) -> str:
+    """Return the name of a file as Python has it."""
+    return f'"{name}"' if re.fullmatch(r"[\w.-]+", name) else repr(name)
 
 
 def _describe_origin(leaving: Leaving) -> list[str]:

@@ -86,6 +86,7 @@ def write_network(
         return write_folder(leaving, target, exporters, progress)
     (exporter,) = exporters.values()
     leaving = leaving.without_head() if config.headless else leaving
+    _check_kept(exporter, exporter.target(target or leaving.stem), plugins)
     return write_one(leaving, target, exporter, progress)
 
 
@@ -118,6 +119,18 @@ def check_new_folder(folder: Path | None, config: ExportConfig) -> Path:
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise InputError(f"{folder}: exists already; choose another -o, or remove it")
     return folder
+
+
+def _check_kept(exporter: Exporter, file: Path, plugins: Sequence[Path | str]) -> None:
+    """Raise InputError where a file would be written over a plugin of the network."""
+    stem = file.name.removesuffix(exporter.suffixes[0])
+    written = {file.with_name(stem + suffix).resolve() for suffix in exporter.suffixes}
+    for plugin in plugins:
+        if Path(plugin).resolve() in written:
+            raise InputError(
+                f"{plugin}: is a plugin of the network, and the export would be written over it; choose "
+                "another -o"
+            )
 
 
 def export_run(state: RunState, number: int | None = None, output: Path | None = None) -> list[Path]:

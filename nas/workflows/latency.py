@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from nas.files import find_cache_folder, write_atomically
 from nas.graph.piece import Piece
 from nas.latency import RUNTIMES, find_runtime
 from nas.latency.pieces import time_pieces
-from nas.latency.runtimes import PIECE_RUNTIMES
+from nas.latency.runtimes import PIECE_RUNTIMES, read_version
 from nas.latency.table import Fingerprint, LatencyTable, digest_parts, measure_table, read_table
 from nas.machine import check_threads, name_processor
 from nas.runs.runtime import LatencyConfig
@@ -122,8 +121,7 @@ def find_table(
 
 def take_fingerprint(runtime: str, threads: int, parts: str) -> Fingerprint:
     """Return the fingerprint of this device for a runtime."""
-    package = RUNTIMES[runtime].libraries[0].partition(".")[0]
-    return Fingerprint(name_processor(), runtime, version(package), threads, parts)
+    return Fingerprint(name_processor(), runtime, read_version(runtime) or "unknown", threads, parts)
 
 
 def name_table_file(fingerprint: Fingerprint) -> Path:

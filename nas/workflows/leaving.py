@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.exporters import Exporter
+from nas.exporters import HEADLESS_SUFFIX, Exporter
 from nas.ops.base import format_shape
 from nas.space import Space
 from nas.workflows.exported_facts import describe_cost
@@ -71,7 +71,8 @@ class Leaving:
         from nas.exporters.source import Preparation
 
         card, side = self.images.card, self.images.side
-        return Preparation(() if self.is_headless else card.classes, (side, side), card.mean, card.std)
+        classes = () if self.is_headless else card.classes
+        return Preparation(classes, (side, side), card.mean, card.std, card.keeps_alpha)
 
     def without_head(self) -> Leaving:
         """Return it without pool and classifier. Raises InputError where no one map is before these."""
@@ -85,7 +86,8 @@ class Leaving:
         facts["Output"] = (
             f"features of {format_shape(architecture.nodes[-1].shape)}, without pool and classifier"
         )
-        return replace(self, architecture=architecture, state=state, facts=facts, is_headless=True)
+        stem = self.stem.with_name(self.stem.name + HEADLESS_SUFFIX)
+        return replace(self, stem=stem, architecture=architecture, state=state, facts=facts, is_headless=True)
 
     def as_deployed(self) -> Leaving:
         """Return it for images of the size that its weights were trained at; with random weights where it has

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
 from shlex import quote
@@ -19,6 +17,7 @@ from nas.exporters import EXPORTERS
 from nas.files import read_text, write_output
 from nas.latency import RUNTIMES, Latency, Workload, measure
 from nas.latency.cliffs import find_cliffs
+from nas.latency.runtimes import read_version
 from nas.machine import check_threads, name_processor
 from nas.runs.folder import RunFolder
 from nas.runs.profiling import ProfileConfig
@@ -253,6 +252,6 @@ def _read_versions(runtimes: dict[str, None]) -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in runtimes:
         library = RUNTIMES[name].libraries[0].partition(".")[0].replace("_", "-")
-        with suppress(PackageNotFoundError):
-            found[library] = version(library)
+        if (own := read_version(name)) is not None:
+            found[library] = own
     return found

@@ -16,7 +16,7 @@ from nas.errors import InputError, NasError
 from nas.exporters import CALIBRATION_IMAGES, EXPORTERS, INT8_SUFFIX, Exporter, check_int8, find_quantized
 from nas.exporters.int8 import Calibration, find_target
 from nas.exporters.parity import Array, Parity, Sample, apply_apart, compute_outputs
-from nas.files import make_folder, scratch_folder
+from nas.files import make_folder, place_beside
 from nas.graph.memory import compute_peak_memory
 from nas.latency import RUNTIMES, Latency, Workload, measure
 from nas.latency.cliffs import find_int8_costs
@@ -177,7 +177,7 @@ def write_int8(
         place = EXPORTERS[names[0]].target(place or work.leaving.stem)
     make_folder(place.parent, place)
     try:
-        with scratch_folder(place.parent, f".{place.name}-", ".tmp") as made:
+        with place_beside(place) as made:
             if is_folder:
                 found = work.write(names, made, work.leaving.stem.name, place, drop, progress)
                 others = work.write_companions(made, found)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -20,6 +23,7 @@ from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, find_exporter
 from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
+from nas.files import place_beside
 from nas.graph.module import build_module
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
@@ -32,6 +36,7 @@ from nas.workflows.leaving import Leaving
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 
 
@@ -189,6 +194,49 @@ def test_a_folder_has_each_format_and_what_one_needs_to_use_it(tiny_run: RunFold
             file = folder / f"best{EXPORTERS[name].suffixes[0]}"
             assert check_parity(EXPORTERS[name], file, file, samples["outputs"], sample).holds
     assert parse_space((folder / "network.yaml").read_text(), "network.yaml").is_architecture
+
+
+def test_the_card_of_a_network_of_any_name_has_python(tiny_folder: Path) -> None:
+    name = 'we"ird|na`me.yaml'
+    Path(name).write_text(WITHOUT_NORMS)
+    said = nas("export", name, "--format", "pt2", "-o", "out/")
+    assert said.code == 0, said
+    card = Path("out/README.md").read_text()
+    (code,) = re.findall("```python\n(.*?)```", card, re.DOTALL)
+    known: dict[str, Any] = {"images": np.zeros((3, 3, 8, 8), np.float32)}
+    with contextlib.chdir("out"):
+        exec(code, known)
+    assert known["outputs"].shape == (3, 4)
+    (row,) = [line for line in card.splitlines() if line.startswith("| pt2 |")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 7
+
+
+def test_a_plugin_is_not_written_over(tiny_folder: Path) -> None:
+    """An export is called as its network is, and so may be the file of its blocks."""
+    shutil.copy(EXAMPLES / "large_kernel.py", "net.py")
+    Path("net.yaml").write_text(WITHOUT_NORMS.replace("- classifier", "- large_kernel\n  - classifier"))
+    before = Path("net.py").read_text()
+    for arguments in ((), ("-o", "net"), ("--format", "safetensors", "-o", "net.safetensors")):
+        said = nas("export", "net.yaml", "--plugin", "net.py", *arguments)
+        assert (said.code, said.err) == (
+            2,
+            "error: net.py: is a plugin of the network, and the export would be written over it; choose "
+            "another -o\n",
+        )
+    assert Path("net.py").read_text() == before
+
+
+def test_what_a_killed_export_has_left_is_removed_by_the_next(tiny_folder: Path) -> None:
+    """What a live one is making stays, and what is not of an export."""
+    Path("plain.yaml").write_text(WITHOUT_NORMS)
+    for name in (".out-7-0123abcd.tmp", ".plain-7-0123abcd.tmp", ".out-of-7.tmp"):
+        Path(name).mkdir()
+        Path(name, "half.onnx").touch()
+    with place_beside(Path("out")) as live:
+        assert nas("export", "plain.yaml", "--format", "pt2", "-o", "out/").code == 0
+        assert nas("export", "plain.yaml", "--format", "pt2").code == 0
+        left = {file.name for file in tiny_folder.iterdir()}
+    assert left == {live.name, ".out-of-7.tmp", "out", "plain.pt2", "plain.yaml", "tiny.yaml"}
 
 
 @pytest.mark.slow

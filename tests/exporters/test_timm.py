@@ -296,6 +296,10 @@ def test_a_layer_named_as_a_part_of_timm_is_refused() -> None:
          "another name"),
         (("--format", "timm", "-o", "timm"), "timm: has a name that is taken in Python; choose letters, "
          "digits and _, such as -o my_network.py"),
+        (("--format", "python,timm", "-o", "best"), "best: best.py, which timm names after the folder, is a "
+         "file of python too; choose another -o"),
+        (("--format", "timm,safetensors", "-o", "new/best"), "new/best: best.py, which timm names after the "
+         "folder, is a file of safetensors too; choose another -o"),
         (("--quantize", "int8", "--headless"), "nas export: headless: int8 has accuracies to compare; "
          "give it or --quantize, not both"),
         (("--format", "timm", "-o", "pets", "--headless"), "--headless: is for one file of python or "
@@ -354,6 +358,20 @@ def test_a_headless_file_gives_the_last_map(tiny_run: RunFolder) -> None:
     scores = whole.load()(torch.ones(2, *body.SIZE)[:, None])
     torch.testing.assert_close(whole.load().classifier(features), scores)
     assert "without pool and classifier" in (body.__doc__ or "")
+
+
+@pytest.mark.slow
+def test_a_headless_file_is_not_written_over_the_whole_network(tiny_run: RunFolder) -> None:
+    kept = {file: file.read_bytes() for file in tiny_run.path.glob("best.*")}
+    assert {file.name for file in kept} >= {"best.py", "best.pt", "best.safetensors", "best.yaml"}
+    said = nas("export", "runs/mine", "--headless")
+    names = [f"best_headless{suffix}" for suffix in (".py", ".safetensors", ".pt")]
+    assert sorted(said.out.split()) == sorted(f"runs/mine/{name}" for name in names), said
+    assert {file: file.read_bytes() for file in kept} == kept
+    Path("net.yaml").write_text(SMALL)
+    assert nas("export", "net.yaml", "--headless").out.split() == ["net_headless.py"]
+    tiny_run.remove_best()
+    assert not list(tiny_run.path.glob("best*"))
 
 
 def python_network(architecture: Architecture) -> Any:

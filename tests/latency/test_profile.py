@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,6 +36,7 @@ from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import parse_space
 from nas.workflows.export import load_trial
+from nas.workflows.latency import take_fingerprint
 from nas.workflows.profile import Profile, keep_profile, profile, read_profile
 
 SMALL = """\
@@ -339,6 +341,26 @@ def test_a_runtime_without_its_library_says_how_to_install_it() -> None:
         "runtime 'lacking': needs no-such-library, which is not installed; install it with: pip install "
         "no-such-library"
     )
+
+
+def test_a_library_that_is_installed_under_another_name_has_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As onnxruntime-gpu has onnxruntime."""
+    for name, text in {
+        "own_runtime/__init__.py": "",
+        "own_runtime_gpu-1.2.dist-info/METADATA": "Name: own-runtime-gpu\nVersion: 1.2\n",
+        "own_runtime_gpu-1.2.dist-info/top_level.txt": "own_runtime\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = replace(RUNTIMES["onnx"], libraries=("own_runtime",))
+    monkeypatch.setitem(RUNTIMES, "own", own)
+    monkeypatch.setitem(RUNTIMES, "none", replace(own, libraries=("no_such_runtime",)))
+    assert take_fingerprint("own", 1, "").version == "1.2"
+    assert take_fingerprint("none", 1, "").version == "unknown"
+    assert take_fingerprint("torch", 1, "").version == version("torch")
 
 
 def test_a_number_out_of_its_range_is_refused_from_python() -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,14 +14,16 @@ import torch
 from command_line import nas
 from torch import nn
 
+from nas.blocks import BLOCKS
 from nas.cost import Cost, Interval, format_latency, parse_latency
 from nas.errors import InputError, NasError
 from nas.graph.module import build_module, build_piece
 from nas.graph.piece import Piece
 from nas.latency import table as tables
 from nas.latency.correction import Correction, Features, compute_errors, fit_correction
-from nas.latency.table import Fingerprint, LatencyTable, Whole, compose, read_table
+from nas.latency.table import Fingerprint, LatencyTable, Whole, compose, digest_parts, read_table
 from nas.measures import LATENCY, MACS, Budget
+from nas.ops import OPERATORS
 from nas.runs.config import SearchConfig
 from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState
@@ -28,6 +31,7 @@ from nas.space import Space, load_space, parse_space
 from nas.space.clock import PieceTimes, list_pieces
 from nas.space.counting.census import take_census
 from nas.space.library import find_space
+from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Counts
 from nas.workflows.checks import check_budget
 from nas.workflows.latency import find_table, measure_whole, name_table_file
@@ -135,6 +139,19 @@ def test_a_piece_is_built_as_the_network_is() -> None:
     names = [name for name, _ in build_module(network).named_parameters()]
     assert names == [name for name, _ in build_piece(Piece.of(network)).named_parameters()]
     assert isinstance(build_piece(Piece.of(network)), nn.Module)
+
+
+def test_an_operator_of_a_users_file_is_another_part_when_its_text_is(tmp_path: Path) -> None:
+    """Its name and arguments say nothing of how long it takes."""
+    text = (Path(__file__).parents[2] / "examples" / "attention.py").read_text()
+    network = "network: [conv: {name: stem, out: 8}, channel_attention, classifier]\n"
+    found = []
+    for version in (text, text.replace("softmax(dim=2)", "softmax(dim=2).softmax(dim=2)"), text):
+        (tmp_path / "own.py").write_text(version)
+        with patch.dict(OPERATORS), patch.dict(BLOCKS):
+            load_plugins(read_plugins([tmp_path / "own.py"]))
+            found.append(digest_parts(list_pieces(parse_space(f"name: own\n{network}", "own.yaml"))))
+    assert found[0] == found[2] != found[1]
 
 
 # What is predicted
@@ -402,6 +419,9 @@ def test_a_search_stays_inside_a_limit_of_latency(few: Path) -> None:
     assert load_space(state.folder.best_file).meta["trial"] != first.number
     for command in ("show", "status", "report"):
         assert nas(command, "runs/a").code == 0
+    shown = state.best(9)[1].candidate.amount(LATENCY)
+    page = Path("runs/a/report.html").read_text()
+    assert f">{format_latency(shown)}<" in page and f"{shown:,}" not in page
 
     # where every network is over it, none is named
     MeasuredLatencies(

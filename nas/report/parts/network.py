@@ -151,7 +151,7 @@ def _write_best(known: Facts) -> ET.Element:
                 str(trial.number),
                 *own,
                 f"{trial.score:.4f}",
-                *(f"{amount(m):,}" for m in measures),
+                *(m.show(amount(m)) for m in measures),
             ]
         )
     return make_table(

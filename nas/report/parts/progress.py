@@ -103,7 +103,7 @@ def _write_front(known: Facts) -> list[ET.Element]:
         return []
     front, measures = known.state.front, known.config.measures
     rows = [
-        [f"{t.score:.4f}", *(f"{t.candidate.amount(m):,}" for m in measures), str(t.number)]
+        [f"{t.score:.4f}", *(m.show(t.candidate.amount(m)) for m in measures), str(t.number)]
         for t in thin(front, _MOST_FRONT)
     ]
     heads = (f">{known.metric}", *(f">{m.label}" for m in measures), ">trial")

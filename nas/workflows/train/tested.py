@@ -35,4 +35,4 @@ def write_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
     writer.writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode(errors="backslashreplace").decode()  # of names that are not UTF-8
