@@ -92,6 +92,20 @@ def test_tensors_are_arrays_too() -> None:
     assert datasets.load_dataset(DataConfig(SPEC, 8), seed=0).channels == 3
 
 
+def test_lists_of_pixels_with_alpha() -> None:
+    """They become whole numbers of 64 bits, of which eight are used."""
+    Path("mine.py").write_text(
+        "import numpy as np\n\n\ndef stripes():\n"
+        "    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 4))\n"
+        "    images[..., 3] = 255\n"
+        "    return {'images': images.tolist(), 'labels': [0, 1] * 4}\n"
+    )
+    data = datasets.load_dataset(DataConfig(SPEC, 8), seed=0)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 4))[..., :3].transpose(0, 3, 1, 2)
+    found = {image.tobytes() for image in (*data.train_images, *data.val_images)}
+    assert found == {image.astype(np.uint8).tobytes() for image in pixels}
+
+
 @pytest.mark.parametrize(
     ("spec", "is_one", "path"),
     [
