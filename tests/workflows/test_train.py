@@ -34,9 +34,9 @@ from nas.runs.training import FULL
 from nas.training.base import EpochResult, FailureReason, TrainingFailed
 from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
-from nas.workflows import train as workflow
-from nas.workflows.train import epochs as of_epochs
-from nas.workflows.train import preparation
+from nas.workflows.train import forecast_training, preparation
+from nas.workflows.train.epochs import make_training
+from nas.workflows.train.results import write_curves
 from nas.workflows.train.values import TrainSession
 
 pytestmark = pytest.mark.usefixtures("small_training")
@@ -126,15 +126,13 @@ def test_a_training_that_goes_on_ends_as_one_that_was_not_stopped(recipe: dict[s
 
 
 def test_a_kill_before_the_last_curves_leaves_them_to_who_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_curves = of_epochs.write_curves
-
     def write(session: TrainSession) -> None:
         if len(session.history) == 2:
             raise Killed
         write_curves(session)
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(of_epochs, "write_curves", write)
+        patched.setattr("nas.workflows.train.epochs.write_curves", write)
         nas.train("net.yaml", settings(2), name="part")
     assert len(rows(Path("runs/part/metrics.csv"))) == 1
     nas.resume("runs/part")
@@ -353,14 +351,14 @@ def test_a_forecast_validates_on_as_great_a_part_as_it_trains_on(monkeypatch: py
                 image.point([min(255, level + more) for level in range(256)] * 3).save(
                     file.with_name(f"{file.stem}-{more}.png")
                 )
-    make, seen = workflow.make_training, []
+    seen: list[tuple[int, int]] = []
 
     def spy(config: Any, evaluator: Any, data: ImageData, *others: Any) -> ClassifierTraining:
         seen.append((len(data.train_labels), len(data.val_labels)))
-        return make(config, evaluator, data, *others)
+        return make_training(config, evaluator, data, *others)
 
-    monkeypatch.setattr(workflow, "make_training", spy)
-    found = workflow.forecast_training("net.yaml", settings(2))
+    monkeypatch.setattr("nas.workflows.train.make_training", spy)
+    found = forecast_training("net.yaml", settings(2))
     assert seen == [(256, 64)] and found.epoch_s > 0
     assert found.images_per_s == pytest.approx(288 / found.epoch_s)
 
