@@ -255,6 +255,25 @@ def test_a_search_keeps_the_images_and_a_resumed_one_runs_no_file() -> None:
     assert said.err.endswith("); restore the file, or start a new run\n")
 
 
+@pytest.mark.slow
+def test_settings_that_images_that_are_kept_cannot_follow() -> None:
+    """They are as the search has split them; the function is run where it is named again."""
+    said = nas(
+        "search", "tiny.yaml", "--dataset", SPEC, "--name", "own", "--workers", "0", "--trials", "1", *SHORT
+    )
+    assert said.code == 0, said
+    train = ("train", "runs/own", "--dry-run", "--batch", "8", "--cpus", "1", "--device", "cpu")
+    for flag, value in (("--val-fraction", "0.5"), ("--resolution", "16")):
+        said = nas(*train, flag, value)
+        assert (said.code, said.err) == (
+            2, f"error: {flag}: the images of runs/own are kept as they were split and resized; leave it "
+            f"out, or give --dataset {SPEC} too, whose file is run then\n",
+        )  # fmt: skip
+    assert nas(*train, "--resolution", "32").code == 0
+    said = nas(*train, "--val-fraction", "0.5", "--dataset", SPEC)
+    assert said.code == 0 and said.out.count("ran\n") == 1
+
+
 @pytest.mark.parametrize("what", ["search", "calibrate"])
 @patch.dict(BLOCKS)
 def test_a_kill_while_a_run_is_made_leaves_a_whole_run_or_none(
