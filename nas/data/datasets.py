@@ -160,7 +160,7 @@ def load_source(
         else:
             train_images, val_images = (pool.take(places) for places in (placing.train, placing.val))
     mean, std = _compute_moments(train_images)
-    return ImageData(
+    data = ImageData(
         name=spec,
         classes=source.classes,
         train_images=train_images,
@@ -186,6 +186,9 @@ def load_source(
         traits=dict(traits),
         train_groups=placing.groups,
     )
+    if config.folds > 1:
+        _check_folds(data, config.folds)
+    return data
 
 
 def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
@@ -196,14 +199,7 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
     """
     images = np.concatenate([data.val_images, data.train_images])
     labels = np.concatenate([data.val_labels, data.train_labels])
-    strata = find_strata(data.train_labels)
-    part = np.zeros(len(labels), dtype=np.int64)
-    # Dealt out class after class: the images of a class, and all images, differ by one at most.
-    dealt = np.argsort(strata, kind="stable") + len(data.val_labels)
-    part[dealt] = 1 + np.arange(len(dealt)) % (folds - 1)
-    if len(data.train_groups):
-        own = slice(len(data.val_labels), None)
-        part[own] = 1 + keep_together(part[own] - 1, strata, data.train_groups)
+    part = _assign_folds(data, folds)
     for fold in range(folds):
         held = part == fold
         yield replace(
@@ -216,12 +212,59 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
         )
 
 
+def take_part(data: ImageData, images: int) -> tuple[float, ImageData]:
+    """Return the first images to train on, so many, and as great a part of those to validate on; which share
+    of all that is.
+
+    It is for a look at how long a training takes: of those to validate on there are two classes, or one image
+    with a label, as metrics need them, and groups are not kept together, which folds would need many of.
+    """
+    share = min(1.0, images / len(data.train_labels))
+    train, val = round(share * len(data.train_labels)), max(1, round(share * len(data.val_labels)))
+    firsts = np.sort(np.unique(find_strata(data.val_labels), return_index=True)[1])[:2]
+    chosen = np.union1d(np.arange(val), firsts)
+    part = replace(
+        data,
+        train_images=data.train_images[:train],
+        train_labels=data.train_labels[:train],
+        val_images=data.val_images[chosen],
+        val_labels=data.val_labels[chosen],
+        train_groups=np.zeros(0, dtype=np.int64),
+    )
+    return share, part
+
+
 def resize_dataset(data: ImageData, resolution: int) -> ImageData:
     """Return the data with images of another size; the data itself where the size is the same."""
     if data.resolution == resolution:
         return data
     train, val = (images.resize_images(part, resolution) for part in (data.train_images, data.val_images))
     return replace(data, train_images=train, val_images=val)
+
+
+def _assign_folds(data: ImageData, folds: int) -> Labels:
+    """Return the fold, from 0 on, that validates on each image: those to validate on, then those to train
+    on."""
+    strata = find_strata(data.train_labels)
+    part = np.zeros(len(data.val_labels) + len(strata), dtype=np.int64)
+    # Dealt out class after class: the images of a class, and all images, differ by one at most.
+    dealt = np.argsort(strata, kind="stable") + len(data.val_labels)
+    part[dealt] = 1 + np.arange(len(dealt)) % (folds - 1)
+    if len(data.train_groups):
+        own = slice(len(data.val_labels), None)
+        part[own] = 1 + keep_together(part[own] - 1, strata, data.train_groups)
+    return part
+
+
+def _check_folds(data: ImageData, folds: int) -> None:
+    """Raise InputError for a fold without an image to validate on."""
+    empty = folds - len(np.unique(_assign_folds(data, folds)))
+    if empty:
+        raise InputError(
+            f"data set {data.name}: {empty} of {folds} folds would have no image to validate on, as images "
+            "that belong together, and copies, are all in one; give fewer --folds, or a --group of smaller "
+            "groups"
+        )
 
 
 def _make_pool(

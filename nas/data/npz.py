@@ -110,7 +110,7 @@ def open_npz(path: Path, layout: Layout) -> Source:
     names_given = arrays.get("classes")
     if names_given is not None and names_given.ndim != 1:
         raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")
-    classes = None if names_given is None else [str(name) for name in names_given]
+    classes = None if names_given is None else [_read_name(name) for name in names_given.tolist()]
     validation = (arrays[names[2]], arrays[names[3]]) if has_validation else None
     source = wrap_arrays(
         place, arrays[names[0]], arrays[names[1]], classes, validation=validation, names=names
@@ -128,3 +128,8 @@ def open_npz(path: Path, layout: Layout) -> Source:
         return source
     own = source.validation and grouped(source.validation, groups[2])
     return replace(grouped(source, *groups[:2]), validation=own)
+
+
+def _read_name(name: Any) -> str:
+    """Return the name of a class, which may be kept as bytes."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)

@@ -95,10 +95,19 @@ def render_arrays(images: NDArray[Any], rendering: Rendering) -> tuple[NDArray[n
         levels = rendering.levels or find_levels(colours)
         pixels = to_bytes(colours, levels)
         if has_alpha:
-            most = np.iinfo(images.dtype).max if np.issubdtype(images.dtype, np.integer) else 1
-            pixels = np.concatenate([pixels, to_bytes(images[:, -1:], Levels(0, float(most)))], axis=1)
+            most = _find_opaque(images.dtype, levels)
+            pixels = np.concatenate([pixels, to_bytes(images[:, -1:], Levels(0, most))], axis=1)
     if has_alpha and not rendering.keeps_alpha:
         red, green, blue = rendering.colour
         grey = round(0.299 * red + 0.587 * green + 0.114 * blue)
         pixels = compose(pixels, (grey,) if images.shape[1] == 2 else rendering.colour)
     return pixels, levels
+
+
+def _find_opaque(dtype: np.dtype[Any], levels: Levels) -> float:
+    """Return the alpha of what is not transparent: 1 of floating point; of whole numbers the most that eight
+    or sixteen bits hold, where the colours' levels are within these, and no more than the type holds."""
+    if not np.issubdtype(dtype, np.integer):
+        return 1.0
+    most = np.iinfo(dtype).max
+    return float(min(most, next((deep for deep in (_OPAQUE, 2**16 - 1) if levels.high <= deep), most)))

@@ -24,6 +24,8 @@ _PATHS = (
 )  # fmt: skip
 LABELS = ("label", "labels", "class", "class_name", "classname", "class_id", "target", "category")
 """Usual names of the two columns; the first is ours, and wins over the others."""
+_REST = "\0"
+"""Holds the cells of a row beyond the columns: no column is called so."""
 _MOST_LABEL = 1_000
 """Characters of a label."""
 
@@ -108,14 +110,23 @@ def _parse_table(
     first = text.partition("\n")[0]
     mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
+        reader = csv.DictReader(
+            io.StringIO(text, newline=""), restkey=_REST, delimiter=mark, skipinitialspace=True
+        )
         titles = {title.strip().casefold(): title.strip() for title in reader.fieldnames or []}
-        reader.fieldnames = [title.strip().casefold() for title in reader.fieldnames or []]
+        names = reader.fieldnames = [title.strip().casefold() for title in reader.fieldnames or []]
         split = "split" if "split" in titles else None
         group = (layout.group or "").casefold()
         group = group if group in titles else ""
         lines = [(reader.line_num, row) for row in reader]
+        _check_rest(lines, mark, place)
         path_name, label = _find_columns(titles, lines, (split, group), place, layout)
+        used = (path_name, *([label] if isinstance(label, str) else label.columns), split, group)
+        twice = next((name for name in used if name and names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"{place}: two columns are called '{titles[twice]}'; rename one, or leave it out"
+            )
         lists = read_label_lists(label, lines, place) if isinstance(label, str) else label.read(lines, place)
         wanted = [name for name in (path_name, label, split, group) if name and isinstance(name, str)]
         rows = []
@@ -147,6 +158,16 @@ def _parse_table(
         notes.append(f"Columns of {path.name}: {path_name} names the files, {label} the classes.")
     rows, added = _complete_paths(rows, path.parent, place, layout.suffix)
     return rows, classes, [*notes, *added]
+
+
+def _check_rest(lines: Sequence[Line], mark: str, place: str) -> None:
+    """Raise InputError for a row that says more than there are columns."""
+    for line, row in lines:
+        if any(map(str.strip, row.get(_REST) or ())):
+            raise InputError(
+                f"{place}: line {line} has more cells than there are columns; put quotation marks around one "
+                f"that has a '{mark}' in it"
+            )
 
 
 def _read_table(path: Path, place: str) -> str:

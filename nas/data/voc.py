@@ -26,13 +26,16 @@ _RULE = (
 def open_voc(path: Path, layout: Layout) -> Source:
     """Open the folder of a year, such as VOCdevkit/VOC2012, or one that has it alone.
 
-    Images are split as the lists say; where there is none of those to train on, all are to train on.
+    Images are split as the lists say; where there is none of those to train on, all that no other list names
+    are.
     """
     place = f"data set voc:{path}"
     root = _find_root(path, place)
     splits = {kind[0]: _read_list(root, kind[0], place) for kind in (TRAIN, VALIDATION, TEST)}
     if splits[TRAIN[0]] is None:
-        splits = {TRAIN[0]: sorted(file.stem for file in (root / OBJECTS).glob("*.xml"))}
+        others = {name for names in splits.values() for name in names or ()}
+        every = sorted(file.stem for file in (root / OBJECTS).glob("*.xml"))
+        splits[TRAIN[0]] = [name for name in every if name not in others]
     found = Largest()
     items = []
     for split, names in splits.items():

@@ -19,6 +19,8 @@ from nas.data.datasets import ImageData
 from nas.training.recipe import Recipe
 from nas.training.replicas import Replicas
 
+_WITH_ALPHA = 4
+"""Channels of RGB with alpha."""
 _ATTEMPTS = 10
 """Boxes that are tried before a random resized crop takes the whole image, as torchvision has it."""
 
@@ -158,8 +160,11 @@ def crop_resized(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, widt
 def color_jitter(pixels: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     """Multiply brightness, contrast and saturation by factors (N, 3), in each image's own order (N, 3).
 
-    Each is a blend of the image: with black, with its mean grey, with its grey version.
+    Each is a blend of the image: with black, with its mean grey, with its grey version. Alpha, a fourth
+    channel, stays.
     """
+    if pixels.shape[1] == _WITH_ALPHA:
+        return torch.cat([color_jitter(pixels[:, :3], factors, order), pixels[:, 3:]], dim=1)
     pixels = pixels.float()
     for which in order.unbind(1):
         grey, kind = _to_grey(pixels), which[:, None, None, None]

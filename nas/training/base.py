@@ -164,6 +164,12 @@ class EpochResult:
     limit: Limit | None = None
     lr: float | None = None
 
+    @property
+    def images_per_s(self) -> float:
+        """Images that the epoch trained on, its first step's too, over all its seconds."""
+        first = (self.batch or 0) if self.start_s else 0
+        return (self.images + first) / self.seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Parent:

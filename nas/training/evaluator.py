@@ -38,7 +38,8 @@ class ProxyEvaluator:
     to validate on. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`:
     those whose blocks and operators the space uses.
 
-    Raises InputError for a metric, or a balance, that is not of such labels.
+    Raises InputError for a metric, or a balance, that is not of such labels, and for a policy that is not of
+    such images.
     """
 
     space: Space
@@ -54,6 +55,7 @@ class ProxyEvaluator:
     def __post_init__(self) -> None:
         check_metric(self.metric.name, self.data)
         check_balance(self.recipe.balance, self.data)
+        check_policy(self.recipe.policy, self.data)
 
     @property
     def metric(self) -> Metric:
@@ -138,6 +140,15 @@ class ProxyEvaluator:
                 f"and there are {data.num_classes} classes; end it with 'classifier'"
             )
         return network
+
+
+def check_policy(policy: str | None, data: ImageData) -> None:
+    """Raise InputError where images cannot be changed by a policy, which torchvision has for grey and RGB."""
+    if policy and data.channels not in (1, 3):
+        raise InputError(
+            f"recipe: policy: {policy} is of grey and RGB images, and those of data set {data.name} have "
+            f"{data.channels} channels; give --recipe policy=null, or a colour as --background"
+        )
 
 
 def scale_resolution(space: Space, network: Space, resolution: int) -> int:

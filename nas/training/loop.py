@@ -276,6 +276,8 @@ class ClassifierTraining:
                 self._average.update(self._module)
             if self._on_step:
                 self._on_step(step + 1, self._steps)
+        if self._average:
+            self._average.take_buffers(self._module)
         mean = self._replicas.average(total).item() / self._steps
         end = time.perf_counter()
         steady = end if self._steps == first else steady

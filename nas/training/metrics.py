@@ -144,7 +144,8 @@ def _compute_calibration_error(confidence: Floats, is_right: NDArray[np.bool_]) 
 class Judge:
     """One number of all images that are validated on, 0 to 1, the more the better.
 
-    `observe` gives what counts of each image (N,), of the logits (N, classes) of a batch and its labels (N,).
+    `observe` gives what counts of each image (N, ...), of the logits (N, classes) of a batch and its labels
+    (N,), where the network is: no float64, which Apple's devices do not have.
     `compute` makes the number of that for all images, their labels and how many classes there are. `classes`:
     the fewest and the most that it is defined for. `multi_label`: it is of images with several labels, (N,
     classes) in place of (N,), and then observes the same.
@@ -172,12 +173,6 @@ def _compute_map(logits: NDArray[np.generic], labels: Counts, classes: int) -> f
     return compute_mean_average_precision(logits.astype(np.float64), labels)
 
 
-def _compute_lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return how far the second class is ahead, which puts images in the order of its probability and has no
-    ties where that is rounded to 1."""
-    return logits[:, 1].double() - logits[:, 0].double()
-
-
 def _compute_accuracy(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
     return int((predicted == labels).sum()) / len(labels)
 
@@ -196,8 +191,11 @@ def _compute_share(is_right: NDArray[np.generic], labels: Counts, classes: int) 
     return int(is_right.sum()) / len(labels)
 
 
-def _compute_area_under_roc(lead: NDArray[np.generic], labels: Counts, classes: int) -> float:
-    return _compute_area(lead.astype(np.float64), labels)
+def _compute_area_under_roc(logits: NDArray[np.generic], labels: Counts, classes: int) -> float:
+    """Return the area by how far the second class is ahead, which puts images in the order of its probability
+    and has no ties where that is rounded to 1."""
+    exact = logits.astype(np.float64)
+    return _compute_area(exact[:, 1] - exact[:, 0], labels)
 
 
 def _compute_area(lead: Floats, labels: Counts) -> float:
@@ -221,7 +219,7 @@ JUDGES = {
     "balanced-accuracy": Judge(_predict, _compute_balanced_accuracy),
     "macro-f1": Judge(_predict, _compute_macro_f1),
     "top-5": Judge(_find_among_five, _compute_share, (_TOP + 1, float("inf"))),
-    "auc": Judge(_compute_lead, _compute_area_under_roc, (2, 2)),
+    "auc": Judge(_keep, _compute_area_under_roc, (2, 2)),
     "map": Judge(_keep, _compute_map, multi_label=True),
 }
 

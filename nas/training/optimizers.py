@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nas.ops.layers import ScaledConv2d
 from nas.training.recipe import Recipe
 from nas.training.tuning import Tuning
 
@@ -18,14 +19,16 @@ Groups = list[dict[str, Any]]
 
 
 def make_optimizer(module: nn.Module, recipe: Recipe, tuning: Tuning) -> Optimizer:
-    """Make the recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay.
+    """Make the recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay, nor do
+    gains of standardised filters, which scale as norms do (Brock et al. 2021b).
 
     Each group has its `share` of the learning rate.
     """
+    gains = {layer.gain for layer in module.modules() if isinstance(layer, ScaledConv2d)}
     groups: Groups = []
     for share, parameters in tuning.list_parts(module):
         for decays in (True, False):
-            own = [p for p in parameters if (p.ndim > 1) == decays]
+            own = [p for p in parameters if (p.ndim > 1 and p not in gains) == decays]
             decay = recipe.weight_decay if decays else 0.0
             groups.append({"params": own, "weight_decay": decay, "share": share})
     return _OPTIMIZERS[recipe.optimizer](groups, recipe)
@@ -36,7 +39,8 @@ class Average:
 
     The decay is lower in the first steps, (1 + n) / (10 + n) after n of them, else a short training's average
     would be its initial weights (as tf.train.ExponentialMovingAverage has it). Statistics of batch norm are
-    not averaged: they do not fit averaged weights, and are to be estimated anew.
+    not averaged: they do not fit averaged weights, and are to be estimated anew. What other layers keep
+    beside weights is taken as it is.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -50,6 +54,12 @@ class Average:
         for mean, weight in zip(self.module.parameters(), module.parameters(), strict=True):
             mean.lerp_(weight, 1 - decay)
         self._steps += 1
+
+    @torch.no_grad()
+    def take_buffers(self, module: nn.Module) -> None:
+        """Take over what layers keep beside weights."""
+        for own, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
+            own.copy_(theirs)
 
     def dump_state(self) -> dict[str, Any]:
         """Return what changes while it trains."""

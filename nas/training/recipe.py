@@ -143,7 +143,7 @@ class Recipe(Config):
     weight_decay: Annotated[
         float,
         number("a weight decay; it is a number of at least 0, such as 0.0005", lambda v: v >= 0),
-        _key("Of weights, not of norms and biases; with `adamw` 0.05 is usual."),
+        _key("Of weights, not of norms, gains and biases; with `adamw` 0.05 is usual."),
     ] = 5e-4
     grad_clip: Annotated[
         float | None,

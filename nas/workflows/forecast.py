@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.cost import Cost
+from nas.data import datasets
 from nas.errors import InputError, NasError
 from nas.machine import count_cores
 from nas.space.counting.census import Census, take_census
@@ -21,7 +22,6 @@ from nas.training.process import borrowed_process
 from nas.workflows.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
-    from nas.data.datasets import ImageData
     from nas.runs.config import SearchConfig
     from nas.space import Choices
     from nas.workflows.observer import Observer
@@ -119,7 +119,7 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> MeasuredMember:
     from nas.training.loop import NORM_IMAGES
 
     proxy = _expect_proxy(prepared)
-    share, part = _take_part(proxy.data, max(_BATCHES * proxy.recipe.batch_size, NORM_IMAGES))
+    share, part = datasets.take_part(proxy.data, max(_BATCHES * proxy.recipe.batch_size, NORM_IMAGES))
     recipe = replace(proxy.recipe, epochs=2, early_stop=None)
     evaluator = replace(proxy, recipe=recipe, data=part, timeout_s=None)
     try:
@@ -151,23 +151,6 @@ def _time_screen(prepared: Prepared, point: Choices) -> float:
     start = time.perf_counter()
     screen.score(candidate)
     return screen.candidates * (time.perf_counter() - start)
-
-
-def _take_part(data: ImageData, images: int) -> tuple[float, ImageData]:
-    """Return the first of the images, and as great a part of those to validate on; which share of all that
-    is."""
-    share = min(1.0, images / len(data.train_labels))
-    train, val = round(share * len(data.train_labels)), max(1, round(share * len(data.val_labels)))
-    if data.is_multi_label:
-        val = max(val, 1 + int(data.val_labels.any(1).argmax()))  # one with a label
-    part = replace(
-        data,
-        train_images=data.train_images[:train],
-        train_labels=data.train_labels[:train],
-        val_images=data.val_images[:val],
-        val_labels=data.val_labels[:val],
-    )
-    return share, part
 
 
 def _estimate_epoch(members: Sequence[MeasuredMember], macs: Sequence[int]) -> float:

@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from nas.data import npz, splits
 from nas.data.arrays import wrap_pixels
 from nas.data.catalogue import NAMES
 from nas.data.config import DataConfig
-from nas.data.datasets import DATA_ROOT, ImageData, load_dataset, load_source, make_folds
+from nas.data.datasets import DATA_ROOT, ImageData, load_dataset, load_source, make_folds, take_part
 from nas.data.images import ignore_progress, resize_images
 from nas.data.sources import find_source
 from nas.errors import InputError, NasError
+from nas.training.metrics import check_metric
 
 
 def photos(folder: Path, counts: dict[str, int], size: tuple[int, int] = (20, 12)) -> Path:
@@ -318,6 +320,25 @@ def test_folds_of_data_with_a_validation_split(tmp_path: Path) -> None:
         f"data set imagefolder:{tmp_path}: has a validation split of its own, and --folds 3 validates on "
         "each part of one split in turn; leave --folds out, or put all images into one split"
     )
+
+
+def test_a_part_of_the_data_can_be_judged() -> None:
+    """A rare class, or label, is there at its place in the images to validate on."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (400, 1, 8, 8), dtype=np.uint8)
+    labels = (np.arange(400) % 200 == 150).astype(np.int64)  # of 200 images one
+    plain = ImageData(
+        "rare", ("a", "b"), images[:200], labels[:200], images[200:], labels[200:], (0.5,), (0.25,), True
+    )
+    share, part = take_part(plain, 50)
+    assert share == 0.25 and len(part.train_labels) == 50
+    assert part.val_labels.tolist() == [0] * 50 + [1]
+    assert np.array_equal(part.val_images[-1], images[350])
+    check_metric("auc", part)
+    sets = replace(plain, train_labels=np.eye(2, dtype=int)[labels[:200]] * [0, 1])
+    sets = replace(sets, val_labels=np.eye(2, dtype=int)[labels[200:]] * [0, 1])
+    check_metric("map", take_part(sets, 50)[1])
+    assert take_part(plain, 1_000)[0] == 1 and len(take_part(plain, 1_000)[1].val_labels) == 200
 
 
 def test_more_folds_than_images_of_a_class(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from nas.data import cache
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
-from nas.data.datasets import ImageData, load_dataset, make_folds
+from nas.data.datasets import ImageData, load_dataset, make_folds, take_part
 from nas.data.duplicates import FLAT, Pool, find_copies, find_flat, keep_together, place_images
 from nas.errors import InputError
 from nas.runs.config import SearchConfig
@@ -335,6 +335,30 @@ def test_groups_are_not_divided(tmp_path: Path, kind: str) -> None:
     for fold in make_folds(load(spec, group=group, folds=5), 5):
         assert not patients_of(fold.train_images) & patients_of(fold.val_images)
         assert np.bincount(fold.val_labels).tolist() == [8, 8]
+
+
+def test_more_folds_than_groups_leave_images_for(tmp_path: Path) -> None:
+    """Three patients of a class fill three folds, and two pictures with their copies two."""
+    spec, group = write_patients(tmp_path / "patients", patients=3, each=3), "(patient[0-9]+)"
+    parts = make_folds(load(spec, group=group, folds=3), 3)
+    assert [len(part.val_labels) for part in parts] == [6, 6, 6]
+    with pytest.raises(InputError) as error:
+        load(spec, group=group, folds=6)
+    assert str(error.value) == (
+        f"data set {spec}: 3 of 6 folds would have no image to validate on, as images that belong together, "
+        "and copies, are all in one; give fewer --folds, or a --group of smaller groups"
+    )
+    spec = write(tmp_path / "copies", {"cat": [0, 0, 0, 1, 1, 1], "dog": [2, 2, 2, 3, 3, 3]})
+    with pytest.raises(InputError, match="1 of 3 folds would have no image to validate on"):
+        load(spec, folds=3)
+    assert len(list(make_folds(load(spec, folds=3, duplicates="keep"), 3))) == 3
+
+
+def test_a_part_of_the_data_has_folds_too(tmp_path: Path) -> None:
+    """As a forecast takes it, to which patients that are divided make no difference."""
+    share, part = take_part(load(write_patients(tmp_path), group="(patient[0-9]+)", folds=5), 32)
+    assert share == 0.5 and len(part.train_labels) == 32 and len(part.val_labels) == 8
+    assert [len(fold.val_labels) for fold in make_folds(part, 5)] == [8] * 5
 
 
 def test_groups_and_copies_together(tmp_path: Path) -> None:

@@ -92,6 +92,20 @@ def test_tensors_are_arrays_too() -> None:
     assert datasets.load_dataset(DataConfig(SPEC, 8), seed=0).channels == 3
 
 
+def test_lists_of_pixels_with_alpha() -> None:
+    """They become whole numbers of 64 bits, of which eight are used."""
+    Path("mine.py").write_text(
+        "import numpy as np\n\n\ndef stripes():\n"
+        "    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 4))\n"
+        "    images[..., 3] = 255\n"
+        "    return {'images': images.tolist(), 'labels': [0, 1] * 4}\n"
+    )
+    data = datasets.load_dataset(DataConfig(SPEC, 8), seed=0)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 4))[..., :3].transpose(0, 3, 1, 2)
+    found = {image.tobytes() for image in (*data.train_images, *data.val_images)}
+    assert found == {image.astype(np.uint8).tobytes() for image in pixels}
+
+
 @pytest.mark.parametrize(
     ("spec", "is_one", "path"),
     [
@@ -239,6 +253,25 @@ def test_a_search_keeps_the_images_and_a_resumed_one_runs_no_file() -> None:
         "error: runs/own/data.npz: the images of the run cannot be read ("
     )
     assert said.err.endswith("); restore the file, or start a new run\n")
+
+
+@pytest.mark.slow
+def test_settings_that_images_that_are_kept_cannot_follow() -> None:
+    """They are as the search has split them; the function is run where it is named again."""
+    said = nas(
+        "search", "tiny.yaml", "--dataset", SPEC, "--name", "own", "--workers", "0", "--trials", "1", *SHORT
+    )
+    assert said.code == 0, said
+    train = ("train", "runs/own", "--dry-run", "--batch", "8", "--cpus", "1", "--device", "cpu")
+    for flag, value in (("--val-fraction", "0.5"), ("--resolution", "16")):
+        said = nas(*train, flag, value)
+        assert (said.code, said.err) == (
+            2, f"error: {flag}: the images of runs/own are kept as they were split and resized; leave it "
+            f"out, or give --dataset {SPEC} too, whose file is run then\n",
+        )  # fmt: skip
+    assert nas(*train, "--resolution", "32").code == 0
+    said = nas(*train, "--val-fraction", "0.5", "--dataset", SPEC)
+    assert said.code == 0 and said.out.count("ran\n") == 1
 
 
 @pytest.mark.parametrize("what", ["search", "calibrate"])

@@ -291,6 +291,23 @@ def test_arrays_of_more_than_eight_bits_and_with_alpha() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "deepest"),
+    [("int64", 255), ("int64", 65_535), ("int32", 65_535), ("uint16", 255), ("uint16", 65_535),
+     ("int16", 255), ("int16", 32_767), ("int8", 127), ("uint32", 2**32 - 1)],
+)  # fmt: skip
+def test_whole_numbers_with_alpha_are_as_deep_as_their_values(kind: str, deepest: int) -> None:
+    """Numbers of eight bits are kept in types of 64 where a list becomes an array."""
+    ramp = np.linspace(0, deepest, 64).round().astype(kind).reshape(1, 1, 8, 8)
+    opaque = np.full_like(ramp, deepest)
+    clear = np.concatenate([ramp, ramp, ramp, 0 * ramp], axis=1)
+    images_ = np.concatenate([np.concatenate([ramp, ramp, ramp, opaque], axis=1), clear])
+    levels = Levels(0, deepest)
+    found, _ = render_arrays(images_, Rendering("black", levels))
+    wanted = np.broadcast_to(to_bytes(ramp, levels), (1, 3, 8, 8))
+    assert np.array_equal(found[:1], wanted) and not found[1].any()
+
+
+@pytest.mark.parametrize(
     ("text", "written"), [("0..4095", "0..4095"), ("-1000..400", "-1000..400"), ("0.0..1.5", "0..1.5")]
 )
 def test_levels_as_text(text: str, written: str) -> None:

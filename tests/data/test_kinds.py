@@ -650,6 +650,23 @@ def test_voc_without_splits(tmp_path: Path) -> None:
     check(load(f"voc:{tmp_path}"))
 
 
+@pytest.mark.parametrize("tested", [(), (10, 11)])
+def test_voc_without_a_list_to_train_on(tmp_path: Path, tested: Sequence[int]) -> None:
+    """What a list keeps for something else is not trained on."""
+    lists = {"val": range(6, 10), **({"test": tested} if tested else {})}
+    write_voc(tmp_path, range(COUNT), **lists)
+    data = load(f"voc:{tmp_path}")
+    check(data, count=COUNT - len(tested))
+    assert len(data.val_labels) == 4
+    test = find_source(f"voc:{tmp_path}", tmp_path).test
+    assert (test().labels.tolist() if test else []) == [index % 2 for index in tested]
+
+
+def test_voc_whose_images_are_all_to_test_on(tmp_path: Path) -> None:
+    write_voc(tmp_path, range(4), test=range(4))
+    assert refused(f"voc:{tmp_path}") == ("there is no image to train on, and at least 2 classes are needed")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -86,6 +86,28 @@ def test_columns_by_flag(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("space", ["", " "])
+def test_cells_in_quotation_marks(folder: Path, space: str) -> None:
+    """A space before them is none of the cell's."""
+    rows = [f'"{name}",{space}"{name[:3]}, black"' for name in NAMES]
+    check(load(write(folder, f'"path",{space}"label"', rows)), ("cat, black", "dog, black"))
+    rows = [f"{name},{space}{name[:3]}" for name in NAMES]
+    assert refused(write(folder, "path,label", [*rows[:-1], f"{rows[-1]},{space}black"])) == (
+        f"line {len(rows) + 1} has more cells than there are columns; put quotation marks around one that "
+        "has a ',' in it"
+    )
+    check(load(write(folder, "path,label", [f"{row},{space}," for row in rows])))
+
+
+def test_two_columns_of_one_name(folder: Path) -> None:
+    """Nobody knows which is meant; of columns that are not looked at it does not matter."""
+    said = "two columns are called 'Label'; rename one, or leave it out"
+    assert refused(write(folder, "path,label,Label", [f"{name},{name[:3]},x" for name in NAMES])) == said
+    check(load(write(folder, "path,label,,", [f"{name},{name[:3]},1,2" for name in NAMES])))
+    file = write(folder, "path,cat,dog,cat", [f"{name},1,0,1" for name in NAMES])
+    assert refused(file) == said.replace("Label", "cat")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_encodings_and_separators(folder: Path, encoding: str, mark: str) -> None:
@@ -267,6 +289,11 @@ def test_parts_of_two_kinds(tmp_path: Path) -> None:
     assert refused(arrays(tmp_path, **content, val_images=PIXELS[..., 0])) == (
         "images have 3 channels and val_images 1; give both as many"
     )
+
+
+def test_names_of_classes_that_are_bytes(tmp_path: Path) -> None:
+    content = {"images": PIXELS, "labels": LABELS, "classes": np.array([b"a", b"b", "\u00e9".encode()])}
+    assert load(arrays(tmp_path, **content)).classes == ("a", "b", "\u00e9")
 
 
 def test_groups_of_arrays(tmp_path: Path) -> None:

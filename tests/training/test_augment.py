@@ -17,6 +17,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from nas.data.datasets import ImageData
+from nas.errors import InputError
+from nas.space import parse_space
 from nas.training.augment import (
     Augmentation,
     color_jitter,
@@ -28,6 +30,7 @@ from nas.training.augment import (
     shift_and_flip,
 )
 from nas.training.device import DeviceImages
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import POLICIES, Recipe
 
 LEVEL = 1e-4
@@ -242,13 +245,37 @@ def test_a_policy_is_torchvisions_for_each_image(policy: str) -> None:
     assert not torch.equal(found, pixels)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_every_number_of_channels(channels: int) -> None:
     data = data_of(8, channels)
-    recipe = Recipe(**EVERYTHING, policy="randaugment")  # type: ignore[arg-type]
+    policy = "randaugment" if channels < 4 else None
+    recipe = Recipe(**EVERYTHING, policy=policy)  # type: ignore[arg-type]
     pixels, targets = augmentation(recipe, data)(
         torch.tensor(data.train_images), torch.tensor(data.train_labels)
     )
     assert pixels.shape == (8, channels, 12, 12)
     assert targets.shape == (8, 3)
     assert 0 <= pixels.min() < pixels.max() <= 255
+
+
+def test_colours_are_jittered_and_alpha_stays() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels, factors = batch_of(8, channels=4), 0.5 + torch.rand(8, 3, generator=generator)
+    order = torch.rand(8, 3, generator=generator).argsort(1)
+    found = color_jitter(pixels, factors, order)
+    assert torch.equal(found[:, :3], color_jitter(pixels[:, :3], factors, order))
+    assert torch.equal(found[:, 3], pixels[:, 3].float())
+
+
+def test_a_policy_is_refused_for_images_with_alpha() -> None:
+    """Torchvision's are of grey and RGB, and would end in the midst of an epoch."""
+    space = parse_space("{name: a, input: [3, 12, 12], network: [{conv: {out: 8}}, classifier]}")
+    recipe = Recipe(policy="randaugment")
+    with pytest.raises(InputError) as error:
+        ProxyEvaluator(space, recipe, data_of(8, channels=4), 0)
+    assert str(error.value) == (
+        "recipe: policy: randaugment is of grey and RGB images, and those of data set random have 4 "
+        "channels; give --recipe policy=null, or a colour as --background"
+    )
+    for channels in (1, 3):
+        assert ProxyEvaluator(space, recipe, data_of(8, channels), 0).recipe == recipe

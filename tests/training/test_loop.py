@@ -461,6 +461,30 @@ def test_the_average_is_what_is_validated_and_kept() -> None:
     assert result.value == (predicted == data.val_labels).mean()
 
 
+class Centred(Flat):
+    """A classifier that takes the mean of what it was trained on away, which it keeps beside its weights."""
+
+    mean: Tensor
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs)
+        self.register_buffer("mean", torch.zeros(inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.mean.lerp_(x.detach().flatten(1).mean(0), 0.1)
+        return super().forward(x - self.mean.view(x.shape[1:]))
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_what_a_layer_of_ones_own_keeps_beside_weights_is_as_it_was_trained(ema: float | None) -> None:
+    module = Centred(3 * 64)
+    training = ClassifierTraining(module, random_data(16), Recipe(epochs=2, batch=4, ema=ema), seed=0)
+    for _ in range(2):
+        training.epoch()
+        assert module.mean.any() and torch.equal(training.state_dict()["mean"], module.mean)
+
+
 def test_a_training_without_a_better_accuracy_ends() -> None:
     """At this rate nothing changes: the first epoch is the best, and two more are waited for."""
     training = ClassifierTraining(

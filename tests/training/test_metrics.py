@@ -95,6 +95,15 @@ def test_what_networks_are_judged_by_is_that_of_scikit_learn(metric: str, classe
     assert found == pytest.approx(compute_metrics(labels, shares).of(metric), abs=1e-12)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_what_is_observed_where_a_network_is_has_no_float64(metric: str, kind: torch.dtype) -> None:
+    """Apple's devices have none, and torch raises a TypeError there."""
+    logits, labels = torch.randn(8, 7, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 7
+    observed = JUDGES[metric].observe(logits.to(kind), labels)
+    assert len(observed) == 8 and observed.dtype != torch.float64
+
+
 def test_classes_without_images_do_not_count() -> None:
     """Of three classes the last has no image; one image is taken for it."""
     labels, logits = np.array([0, 0, 0, 1]), np.eye(3)[[0, 0, 2, 1]]

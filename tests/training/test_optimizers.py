@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from nas.ops.layers import ScaledConv2d
 from nas.training.optimizers import make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.tuning import Tuning
@@ -30,6 +31,17 @@ def test_steps_and_states_are_those_of_torch(name: str) -> None:
             optimizer.step()
         own.load_state_dict(own.state_dict())
     assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours.bias, theirs.bias)
+
+
+@pytest.mark.parametrize("mode", [Tuning(), Tuning("2", 0.1)], ids=["scratch", "finetune"])
+def test_what_scales_does_not_decay(mode: Tuning) -> None:
+    """Norms, biases, and the gains of standardised filters, which are of four dimensions."""
+    layers = nn.Sequential(ScaledConv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1))
+    groups = make_optimizer(layers, Recipe(weight_decay=0.1), mode).param_groups
+    decay = {parameter: group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert {name: decay[parameter] for name, parameter in layers.named_parameters()} == {
+        "0.weight": 0.1, "0.bias": 0, "0.gain": 0, "1.weight": 0, "1.bias": 0, "2.weight": 0.1, "2.bias": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from trainings import NETWORK, rows
 from trainings import train_settings as settings
 
 import nas
+from nas.data.datasets import ImageData
 from nas.data.folders import open_folder
 from nas.data.images import Decoding, Pictures
 from nas.data.layout import PLAIN
@@ -33,7 +34,10 @@ from nas.runs.training import FULL
 from nas.training.base import EpochResult, FailureReason, TrainingFailed
 from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
-from nas.workflows.train import preparation
+from nas.workflows.train import forecast_training, preparation
+from nas.workflows.train.epochs import make_training
+from nas.workflows.train.results import write_curves
+from nas.workflows.train.values import TrainSession
 
 pytestmark = pytest.mark.usefixtures("small_training")
 
@@ -119,6 +123,28 @@ def test_a_training_that_goes_on_ends_as_one_that_was_not_stopped(recipe: dict[s
     assert found.metrics.loss == whole.metrics.loss
     with pytest.raises(InputError, match="runs/part: is finished"):
         nas.resume("runs/part")
+
+
+def test_a_kill_before_the_last_curves_leaves_them_to_who_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(session: TrainSession) -> None:
+        if len(session.history) == 2:
+            raise Killed
+        write_curves(session)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("nas.workflows.train.epochs.write_curves", write)
+        nas.train("net.yaml", settings(2), name="part")
+    assert len(rows(Path("runs/part/metrics.csv"))) == 1
+    nas.resume("runs/part")
+    assert len(rows(Path("runs/part/metrics.csv"))) == 2
+
+
+@pytest.mark.parametrize("fraction", [1, 0.5])
+def test_the_speed_is_that_of_the_images_that_are_trained_on(fraction: float) -> None:
+    """Of 72 images, or 36, there are four batches of 16, or two; the first step counts too."""
+    found = nas.train("net.yaml", settings(2, recipe={"fraction": fraction}), name="t")
+    for row, result in zip(rows(Path("runs/t/metrics.csv")), found.history, strict=True):
+        assert float(row["images_per_s"]) == pytest.approx(64 * fraction / result.seconds, abs=0.06)
 
 
 def kill_after(command: list[str], table: Path, epochs: int, delay_s: float) -> None:
@@ -307,6 +333,34 @@ def test_a_dry_run_writes_nothing() -> None:
     said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", "--dry-run", "--batch", "16")
     assert said.code == 0 and "A training takes about" in said.out
     assert not Path("runs").exists()
+
+
+def test_a_dry_run_of_what_cannot_be_trained() -> None:
+    flags = ("--dataset", "imagefolder:images", "--dry-run", "--batch", "16", "--lr", "1e30")
+    said = run_nas("train", "net.yaml", *flags)
+    assert said.code == 1
+    assert said.err.startswith("error: the network cannot be trained: nan_loss: ")
+    assert said.err.endswith("; give a lower --lr\n") and not Path("runs").exists()
+
+
+def test_a_forecast_validates_on_as_great_a_part_as_it_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It trains on 256 images of 288, as statistics of batch norm take so many, and has 72 to validate on."""
+    for file in [*Path("images/train").rglob("*.png"), *Path("images/val").rglob("*.png")]:
+        for more in range(1, 4):
+            with Image.open(file) as image:
+                image.point([min(255, level + more) for level in range(256)] * 3).save(
+                    file.with_name(f"{file.stem}-{more}.png")
+                )
+    seen: list[tuple[int, int]] = []
+
+    def spy(config: Any, evaluator: Any, data: ImageData, *others: Any) -> ClassifierTraining:
+        seen.append((len(data.train_labels), len(data.val_labels)))
+        return make_training(config, evaluator, data, *others)
+
+    monkeypatch.setattr("nas.workflows.train.make_training", spy)
+    found = forecast_training("net.yaml", settings(2))
+    assert seen == [(256, 64)] and found.epoch_s > 0
+    assert found.images_per_s == pytest.approx(288 / found.epoch_s)
 
 
 def test_a_training_leaves_in_every_format() -> None:

@@ -8,16 +8,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nas.data import datasets
 from nas.data.functions import is_function
 from nas.data.kept import read_data
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.loggers import check_loggers
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import WAY_OUT, TrainManifest
 from nas.space.plugins import read_plugins
+from nas.training.base import TrainingFailed
 from nas.training.process import borrowed_process
 from nas.workflows.prepared import check_data
-from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
+from nas.workflows.train.epochs import (
+    NORM_IMAGES,
+    count_norm_images,
+    count_threads,
+    make_training,
+    run,
+    suggest_change,
+)
 from nas.workflows.train.finished import read_network
 from nas.workflows.train.preparation import (
     check_workers,
@@ -131,20 +140,18 @@ def forecast_training(
     recipe = config.recipe
     if config.workers:
         heard.noted(f"The forecast is of this process; {config.workers} workers share each batch.")
-    count = min(len(data.train_labels), max(_FORECAST_STEPS * recipe.batch_size, NORM_IMAGES))
-    part = replace(
-        data,
-        train_images=data.train_images[:count],
-        train_labels=data.train_labels[:count],
-        val_images=data.val_images[:count],
-        val_labels=data.val_labels[:count],
-    )
+    share, part = datasets.take_part(data, max(_FORECAST_STEPS * recipe.batch_size, NORM_IMAGES))
     short = replace(config, recipe=replace(recipe, epochs=2, early_stop=None))
     heard.doing("Training some batches")
     with borrowed_process(count_threads(config, prepared.evaluator.device)):
-        training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
-        training.epoch()
-        epoch_s = training.epoch().seconds * len(data.train_labels) / count
+        try:
+            training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
+            training.epoch()
+            result = training.epoch()
+        except TrainingFailed as failed:
+            raise NasError(f"the network cannot be trained: {failed}; {suggest_change(failed)}") from None
+    norms = count_norm_images(len(data.train_labels)) / count_norm_images(len(part.train_labels))
+    epoch_s = (result.seconds - result.norms_s) / share + norms * result.norms_s
     device = prepared.evaluator.device
-    rate = len(data.train_labels) / epoch_s
+    rate = recipe.fraction * len(data.train_labels) / epoch_s
     return TrainForecast(recipe.epochs, epoch_s, rate, device)

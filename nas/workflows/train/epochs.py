@@ -16,7 +16,7 @@ from nas.machine import count_cores
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import BODY_RATE, FORMAT, TrainConfig
 from nas.space.plugins import load_plugins
-from nas.training.base import EpochResult, TrainingFailed
+from nas.training.base import EpochResult, FailureReason, TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.process import borrowed_process
 from nas.training.tuning import Tuning
@@ -67,10 +67,9 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
                 try:
                     result = train_epoch(training)
                 except TrainingFailed as failed:
-                    lower = failed.failure.reason == "nan_loss"
-                    way = "give a lower --lr" if lower else "give a smaller --batch"
                     raise NasError(
-                        f"{session.folder.path}: the training failed: {failed}; {way} in a new training"
+                        f"{session.folder.path}: the training failed: {failed}; {suggest_change(failed)} in "
+                        "a new training"
                     ) from None
                 # of a batch that was halved the first epoch comes again
                 session.history[result.epoch - 1 :] = [result]
@@ -79,6 +78,12 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
                 log.epoch(result)
                 heard.epoch(result)
         return finish(session, training, log, heard)
+
+
+def suggest_change(failed: TrainingFailed) -> str:
+    """Return what may help a training that failed, as a message says it."""
+    lower = failed.failure.reason == FailureReason.NAN_LOSS
+    return "give a lower --lr" if lower else "give a smaller --batch"
 
 
 @contextmanager
@@ -108,6 +113,11 @@ def _make_part(parts: Parts, replicas: Replicas, on_step: Callable[[int, int], N
     return make_training(*parts, replicas=replicas, on_step=on_step)
 
 
+def count_norm_images(images: int) -> int:
+    """Return how many of so many images to train on statistics of batch norm are estimated from."""
+    return min(_MOST_NORMS, max(NORM_IMAGES, images // _NORM_SHARE))
+
+
 def count_threads(config: TrainConfig, device: str) -> int | None:
     return None if device != "cpu" else config.cpus or count_cores()
 
@@ -133,14 +143,13 @@ def make_training(
         "finetune": Tuning(find_head(evaluator), BODY_RATE),
         "linear": Tuning(find_head(evaluator), 0.0),
     }[config.mode]
-    norms = min(_MOST_NORMS, max(NORM_IMAGES, len(images.train_labels) // _NORM_SHARE))
     return ClassifierTraining(
         module,
         images,
         config.recipe,
         seed=config.seed,
         device=evaluator.device,
-        norm_images=norms,
+        norm_images=count_norm_images(len(images.train_labels)),
         tuning=tuning,
         teacher=teacher,
         replicas=replicas,

@@ -60,13 +60,12 @@ class TrainLog:
 
     def _list_curves(self, results: Sequence[EpochResult]) -> Curves:
         """Return the columns of metrics.csv, and the learning rate."""
-        images = len(self._session.data.train_labels)
         columns: dict[str, Callable[[EpochResult], float | None]] = {
             "train_loss": lambda result: result.loss,
             name_column(self._session.metric): lambda result: result.value,
             "lr": lambda result: result.lr,
             "seconds": lambda result: result.seconds,
-            "images_per_s": lambda result: images / result.seconds,
+            "images_per_s": lambda result: result.images_per_s,
         }
         return {
             name: [(result.epoch, value) for result in results if (value := column(result)) is not None]

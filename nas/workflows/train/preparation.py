@@ -153,6 +153,7 @@ def prepare(
     run = found.run
     heard.doing(f"Loading the data of {config.data.dataset}")
     if run is not None and is_function(config.data.dataset) and "dataset" not in given:
+        _check_kept(run, config, given)
         data, test = read_data(run.folder.data_file), None  # a function is run where someone names it alone
     else:
         own = run is not None and "dataset" not in given
@@ -242,6 +243,17 @@ def read_splits(
     source = find_source(own.dataset, datasets.DATA_ROOT, own.layout, download)
     test = source.test() if source.test else None
     return datasets.load_source(source, own, seed=seed, progress=progress), test
+
+
+def _check_kept(run: RunState, config: TrainConfig, given: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting of the data that images which a run keeps cannot follow."""
+    own, now = run.config.data, config.data
+    for key in DataConfig.settings():
+        if key in given and getattr(own, key) != getattr(now, key):
+            raise InputError(
+                f"--{key.replace('_', '-')}: the images of {config.network} are kept as they were split and "
+                f"resized; leave it out, or give --dataset {own.dataset} too, whose file is run then"
+            )
 
 
 def _check_classes(found: Found, config: TrainConfig, data: ImageData) -> None:

@@ -43,10 +43,8 @@ def write_curves(session: TrainSession) -> None:
     """Write metrics.csv and the curves."""
     path, history, metric = session.folder.path, session.history, session.metric
     losses, values = [r.loss or 0.0 for r in history], [r.value for r in history]
-    images = len(session.data.train_labels)
     rows = [
-        (r.epoch, repr(r.loss), repr(r.value), f"{r.seconds:.3f}", f"{images / r.seconds:.1f}")
-        for r in history
+        (r.epoch, repr(r.loss), repr(r.value), f"{r.seconds:.3f}", f"{r.images_per_s:.1f}") for r in history
     ]
     heads = ("epoch", "train_loss", name_column(metric), "seconds", "images_per_s")
     write_atomically(session.folder.metrics_file, write_table(heads, rows))
@@ -84,6 +82,7 @@ def finish(
     from safetensors.torch import load_file
 
     folder, best = session.folder, find_best_epoch(session.history)
+    write_curves(session)  # a kill may have come between the last epoch and its curves
     state = load_file(folder.epoch_file(best.epoch))
     tested = _read_test(session, heard)
     heard.testing(len(tested.labels))

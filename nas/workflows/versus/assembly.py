@@ -24,7 +24,7 @@ from nas.space import dump_space
 from nas.space.library import is_run
 from nas.space.plugins import read_plugins
 from nas.study.queue import Job, NetworkKey
-from nas.training.evaluator import ProxyEvaluator
+from nas.training.evaluator import ProxyEvaluator, check_policy
 from nas.training.metrics import check_balance, check_metric
 from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
@@ -126,6 +126,7 @@ def assemble(
     images = _choose_images(data, test, config, heard)
     check_metric(config.recipe.metric, images.data)
     check_balance(config.recipe.balance, images.data)
+    check_policy(config.recipe.policy, images.data)
     found = found.fit(config.input, data.channels, data.num_classes)
     heard.doing("Scaling the baselines to the budget")
     budget = choose_budget(found, config)
