@@ -71,7 +71,7 @@ def _time(name: str, what: str, batch: int, side: int, *, is_kept: bool) -> tupl
 
     def train() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(network(images), labels).backward()
+        F.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     run = apply if what == "apply" else train
