@@ -71,6 +71,11 @@ def format_share(part: float) -> str:
     return f"{100 * part:.{0 if part >= 0.1 or not part else 1}f} %"
 
 
+def format_figure(value: float) -> str:
+    """Return three digits of a figure, or all of its whole part: `0.123`, `12.3`, `1,030`."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def pluralise(count: int, noun: str) -> str:
     """Return `1 trial`, `2 trials`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
