@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -39,21 +38,6 @@ def show(view: RenderableType, console: Console | None = None) -> None:
     if not console.is_terminal:
         console = Terminal(width=200, no_color=True, file=console.file)
     console.print(view)
-
-
-@contextmanager
-def waiting() -> Iterator[Callable[[str], None]]:
-    """Show what is done meanwhile, as it is told, on a terminal's standard error."""
-    status = Console(stderr=True).status("")
-
-    def tell(text: str) -> None:
-        status.update(make_printable(text).replace("[", "\\[").capitalize())
-        status.start()
-
-    try:
-        yield tell
-    finally:
-        status.stop()
 
 
 def format_duration(seconds: float) -> str:
