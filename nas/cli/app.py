@@ -110,6 +110,7 @@ def app() -> None:
 
 def main() -> None:
     """Run the commands: errors become one line and an exit code, 2 for input and 1 for failure."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which reads it once
     try:
         app(prog_name="nas")
     except NasError as error:

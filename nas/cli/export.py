@@ -48,17 +48,22 @@ def export(
     def tell(text: str) -> None:
         click.echo(make_printable(text), err=True)
 
+    from nas.report.heartbeat import waiting
+
+    doing = waiting(f"Exporting {what}, and checking it")
     files: Sequence[Path]
     if config.quantize is None:
         from nas.workflows.export import write_network
 
-        files = write_network(what, output, config, plugins=plugins, storage=storage, progress=tell)
+        with doing:
+            files = write_network(what, output, config, plugins=plugins, storage=storage, progress=tell)
     else:
         from nas.report.console import open_terminal, show
         from nas.report.int8 import render_quantized
         from nas.workflows.quantize import write_int8
 
-        quantized = write_int8(what, output, config, plugins=plugins, storage=storage, progress=tell)
+        with doing:
+            quantized = write_int8(what, output, config, plugins=plugins, storage=storage, progress=tell)
         show(render_quantized(quantized), open_terminal(stderr=True))
         files = quantized.files
     for file in files:

@@ -27,11 +27,12 @@ def latency(given: Mapping[str, Any], space: str, form: str, plugins: tuple[Path
     well it predicts whole networks that it does not know.
     """
     config = LatencyConfig.from_data(given, "nas latency")
-    from nas.report.console import show, waiting
+    from nas.report.console import show
     from nas.report.documents import give
+    from nas.report.heartbeat import waiting
     from nas.report.latency_table import document_table, render_table
     from nas.workflows.latency import time_space
 
-    with waiting() as progress:
+    with waiting("Reading the space") as progress:
         table = time_space(space, config, plugins=plugins, progress=progress)
     give(form, lambda: document_table(table), lambda: show(render_table(table)))

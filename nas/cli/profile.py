@@ -43,13 +43,14 @@ def profile(
     """
     config = ProfileConfig.from_data(given, "nas profile")
     from nas.files import check_no_folder, write_output
-    from nas.report.console import show, waiting
+    from nas.report.console import show
     from nas.report.documents import give
+    from nas.report.heartbeat import waiting
     from nas.report.latency import dump_profile, render_profile
     from nas.workflows.profile import keep_profile, take_profile
 
     check_no_folder(csv, "--csv")
-    with waiting() as progress:
+    with waiting("Reading the networks") as progress:
         found = take_profile(networks, config, plugins=plugins, progress=progress)
     give(form, found.to_data, lambda: show(render_profile(found)))
     if csv is not None:

@@ -22,9 +22,12 @@ def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[P
     It has the best network, how the best rose, the front of score and each cost, which choices matter, and
     how far to trust the score. It may be written at any time, and anew.
     """
+    from nas.report.heartbeat import waiting
     from nas.report.page import write_report
 
     def tell(text: str) -> None:
         click.echo(make_printable(text), err=True)
 
-    click.echo(make_printable(write_report(run, output, plugins=plugins, storage=storage, tell=tell)))
+    with waiting("Writing the report"):
+        file = write_report(run, output, plugins=plugins, storage=storage, tell=tell)
+    click.echo(make_printable(file))

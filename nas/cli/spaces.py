@@ -31,7 +31,7 @@ def show(
     With a budget, show how many networks of a space are inside it and how their cost is spread.
     """
     config = ShowConfig.from_data(given, "nas show")
-    from nas.report.console import waiting
+    from nas.report.heartbeat import waiting
     from nas.report.shown import give_shown
     from nas.workflows.show import find_shown
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.data.arrays import wrap_pixels
 from nas.data.base import Source
-from nas.data.catalogue import ARCHIVES, KINDS, NAMES
+from nas.data.catalogue import ARCHIVES, BUILT_IN, KINDS, NAMES, OWN
 from nas.data.functions import is_function, open_function
 from nas.data.layout import PLAIN, Layout
 from nas.data.recognise import recognise
@@ -29,6 +29,19 @@ def find_source(spec: str, root: Path, layout: Layout = PLAIN, download: bool = 
         return _open(spec, root, layout, download)
     except (OSError, RuntimeError) as error:  # a path without permission, too long, or of no known user
         raise InputError(f"data set '{spec}' cannot be read: {error}") from error
+
+
+def check_known(spec: str) -> None:
+    """Raise InputError for what is neither the name of a data set nor the path of anything."""
+    name, colon, _ = spec.partition(":")
+    path = Path(spec).expanduser()
+    if name in KINDS or spec in BUILT_IN or is_function(spec) or (not colon and path.exists()):
+        return
+    is_path = not colon and path.name != spec
+    what = f"data set '{spec}': no such file or folder" if is_path else f"unknown data set '{spec}'"
+    beside = [] if colon else [str(one) for one in path.parent.glob("*") if one.is_dir() or one.suffix]
+    allowed = f"allowed: a path, {', '.join(sorted(NAMES))}"
+    raise InputError(f"{what}{suggest_word(spec, [*NAMES, *beside], allowed)}")
 
 
 def resolve_spec(spec: str) -> str:
@@ -61,7 +74,8 @@ def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
         raise InputError(f"data set '{spec}' is a folder: write {recognise(file) or 'imagefolder'}:{spec}")
     if file.is_file() and file.suffix == ".py":
         raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
-    raise InputError(f"unknown data set '{spec}'{suggest_word(spec, list(NAMES))}")
+    check_known(spec)
+    raise InputError(f"data set '{spec}' is a file of no kind that is known{suggest_word('', list(OWN))}")
 
 
 def _check_used(layout: Layout, kind: str, spec: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -41,21 +40,6 @@ def show(view: RenderableType, console: Console | None = None) -> None:
     console.print(view)
 
 
-@contextmanager
-def waiting() -> Iterator[Callable[[str], None]]:
-    """Show what is done meanwhile, as it is told, on a terminal's standard error."""
-    status = Console(stderr=True).status("")
-
-    def tell(text: str) -> None:
-        status.update(make_printable(text).replace("[", "\\[").capitalize())
-        status.start()
-
-    try:
-        yield tell
-    finally:
-        status.stop()
-
-
 def format_duration(seconds: float) -> str:
     """Return `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
@@ -69,6 +53,11 @@ def format_duration(seconds: float) -> str:
 def format_share(part: float) -> str:
     """Return `85 %`, and `0.4 %` below ten."""
     return f"{100 * part:.{0 if part >= 0.1 or not part else 1}f} %"
+
+
+def format_figure(value: float) -> str:
+    """Return three digits of a figure, or all of its whole part: `0.123`, `12.3`, `1,030`."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def pluralise(count: int, noun: str) -> str:

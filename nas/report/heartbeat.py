@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
-from nas.report.console import say
+from nas.errors import make_printable
+from nas.report.console import open_terminal, say
 
 QUIET_S = 1.5
 """Seconds without a line, after which one is said: the next comes within two."""
@@ -71,3 +72,32 @@ class Heartbeat:
         with suppress(OSError, ValueError):  # of a pipe that was closed, which the search itself finds
             say(self._console, f"{what} ... {now - self._began:.0f} s")
         self.hear()
+
+
+@contextmanager
+def waiting(what: str = "") -> Iterator[Callable[[str], None]]:
+    """Show on the standard error what is done meanwhile, as it is told; in a log, what takes its time.
+
+    `what`: what is done until then.
+    """
+    console = open_terminal(stderr=True)
+    status = console.status("")
+    doing: str | None = None
+
+    def tell(text: str) -> None:
+        nonlocal doing
+        doing = text[:1].upper() + text[1:]
+        status.update(make_printable(doing).replace("[", "\\["))
+        heartbeat.begin()
+        if console.is_terminal:
+            status.start()
+
+    heartbeat = Heartbeat(console, lambda: doing)
+    if what:
+        tell(what)
+    heartbeat.start()
+    try:
+        yield tell
+    finally:
+        heartbeat.stop()
+        status.stop()

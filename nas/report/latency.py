@@ -13,6 +13,7 @@ from rich.text import Text
 from nas.cost import format_count
 from nas.errors import make_printable
 from nas.measures import MACS
+from nas.report.console import format_figure
 from nas.report.tables import FirstFit, make_table
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def format_latency_cells(one: Latency) -> list[str]:
     return [
         one.network, one.runtime, str(one.batch), format_count(one.macs), format_ms(one.low_s),
         f"{100 * one.differs:.1f} %", format_ms(one.median_s), format_ms(one.p95_s), format_ms(one.p99_s),
-        f"{one.images_per_s:,.4g}", memory,
+        format_figure(one.images_per_s), memory,
     ]  # fmt: skip
 
 

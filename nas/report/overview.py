@@ -12,7 +12,7 @@ from rich.text import Text
 
 from nas.cost import format_count
 from nas.errors import make_printable
-from nas.report.console import format_duration, pluralise
+from nas.report.console import format_duration, format_figure, pluralise
 from nas.report.tables import describe_budget, make_table
 from nas.runs.holder import Holder
 from nas.runs.listing import ListedRun
@@ -75,7 +75,7 @@ def describe_stopped(holder: Holder, row: ListedRun) -> str:
 
 def describe_pace(pace: Pace) -> str:
     """Say how fast a search goes."""
-    return f"{pace.per_hour:,.3g} trials an hour, {format_duration(pace.left_s)} left."
+    return f"{format_figure(pace.per_hour)} trials an hour, {format_duration(pace.left_s)} left."
 
 
 def describe_best(status: SearchStatus, best: Trial) -> str:

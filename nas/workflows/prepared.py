@@ -11,6 +11,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.data.functions import is_function
+from nas.data.sources import check_known
 from nas.data.traits import describe_renewed
 from nas.errors import InputError
 from nas.importing import read_file
@@ -132,6 +133,8 @@ def prepare(
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
     check_machine(config)
+    if is_proxy:
+        check_known(config.data.dataset)
     if note := check_cluster(config):
         heard.noted(note)
     before_data()

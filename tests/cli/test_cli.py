@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 import yaml
-from command_line import SHORT, TINY, Said, command, nas, rows
+from command_line import SHORT, TINY, Said, apart, command, nas, rows
 
 from nas import __version__
 from nas.cli.app import COMMANDS
@@ -295,6 +295,23 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
         "nas resume runs/tiny-1 --trials 6",
         "nas export runs/tiny-1 -o my_network.py",
     ]
+
+
+@pytest.mark.parametrize("own", [None, "active"])
+def test_threads_of_torch_sleep_while_they_wait(
+    own: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside other work those that spin take ten times as long; a user's own word counts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    Path("tiny.yaml").write_text(TINY)
+    Path("heard.py").write_text(
+        "import os, sys\nprint(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules, file=sys.stderr)\n"
+    )
+    said = apart("show", "tiny.yaml", "--plugin", "heard.py")
+    assert said.err.splitlines()[0] == f"{own or 'passive'} False"
 
 
 def test_a_number_that_another_search_takes_is_left_to_it(

@@ -827,6 +827,22 @@ def test_unknown_names() -> None:
     assert message("digits:5") == "unknown data set 'digits:5'; did you mean 'digits'?"
     for name in NAMES:
         assert name in message("qqq")
+    assert "allowed: a path, " in message("qqq")
+
+
+def test_paths_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "sheet.csv").touch()
+    assert message("photoss") == "unknown data set 'photoss'; did you mean 'photos'?"
+    assert message("sheets.csv") == "unknown data set 'sheets.csv'; did you mean 'sheet.csv'?"
+    far = tmp_path / "photo"
+    assert message(str(far)) == f"data set '{far}': no such file or folder; did you mean '{far}s'?"
+
+
+def test_a_file_of_no_kind(tmp_path: Path) -> None:
+    (file := tmp_path / "notes.txt").touch()
+    assert message(str(file)).startswith(f"data set '{file}' is a file of no kind that is known; allowed: ")
 
 
 def test_a_folder_without_its_prefix(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.text import Text
 
 from nas.errors import make_lines_printable, make_printable
-from nas.report.console import Terminal, say
+from nas.report.console import Terminal, format_figure, say
 from nas.report.tables import make_table
 
 EVIL = "a\x1b[31m\x07\x9b1m\x7fb\u202ec\u2066d[/red][bold]\ud800 \r\n\te\u2028"
@@ -34,6 +34,11 @@ def test_controls_are_shown_as_their_escapes() -> None:
     assert make_printable(EVIL) == SHOWN and make_printable(SHOWN) == SHOWN
     assert make_printable("Müller 日本 👩\u200d🔬 \xa0\u200f") == "Müller 日本 👩\u200d🔬 \xa0\u200f"
     assert make_lines_printable("a\nb\x1b\n") == "a\nb\\x1b\n"
+
+
+def test_a_figure_has_three_digits_or_its_whole_part() -> None:
+    figures = [format_figure(value) for value in (0.12345, 12.345, 999.4, 1034.6, 29_721.3)]
+    assert figures == ["0.123", "12.3", "999", "1,035", "29,721"]
 
 
 def test_a_console_prints_text_and_colours_of_its_own_alone() -> None:

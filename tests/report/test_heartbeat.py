@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +13,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from command_line import SHORT, command
+from command_line import SHORT, command, nas
 from fakes import Fake, Heard, start
 from rich.console import Console
 from toys import after, asked, study
 
 from nas.execution.child import ChildExecutor
 from nas.report import heartbeat
-from nas.report.heartbeat import Heartbeat
+from nas.report.heartbeat import Heartbeat, waiting
 from nas.report.search_screen import SearchScreen
 from nas.report.training import TrainScreen
 from nas.study.records import TrialResult
@@ -154,6 +155,44 @@ def test_a_log_is_written_while_the_search_does_something_else(monkeypatch: pyte
     count = said.getvalue().count("Waiting ... ")
     time.sleep(0.1)
     assert 1 <= count == said.getvalue().count("Waiting ... ")
+
+
+def test_what_a_command_does_is_said_in_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("QUIET_S", 0.05), ("_LOOK_S", 0.01)):
+        monkeypatch.setattr(heartbeat, name, value)
+    with waiting("Reading the networks") as tell:
+        time.sleep(0.3)
+        tell("writing runs/MBConv as onnx")
+        time.sleep(0.3)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert list(dict.fromkeys(said.err.splitlines())) == [
+        "Reading the networks ... 0 s",
+        "Writing runs/MBConv as onnx ... 0 s",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_folder")
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("export", "{run}", "--format", "onnx,pt2", "-o", "product"),
+            "Exporting {run}, and checking it ... ",
+        ),
+        (("profile", "{run}", "--runtime", "onnx", "--rounds", "2"), "Writing {run} as onnx ... "),
+        (("report", "{run}"), "Writing the report ... "),
+    ],
+)
+def test_commands_that_take_their_time_say_what_they_do(arguments: tuple[str, ...], line: str) -> None:
+    assert nas("search", "tiny.yaml", *SHORT, "--workers", "0", "--trials", "1", "--name", "mine").code == 0
+    place = [one.format(run="runs/mine") for one in arguments]
+    program = "from nas.report import heartbeat; heartbeat.QUIET_S = 0.2; from nas.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, *place], capture_output=True, text=True, check=True)
+    assert line.format(run="runs/mine") in done.stderr and " ... " not in done.stdout
 
 
 class Doing(Heard):

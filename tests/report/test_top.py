@@ -17,6 +17,7 @@ from holders import held
 from rich.console import Console
 from terminals import OnTerminal
 
+from nas.report.console import format_figure
 from nas.report.top import render_top
 from nas.runs.folder import RunFolder
 from nas.runs.listing import ListedRun, read_row
@@ -57,7 +58,7 @@ def test_what_is_shown_of_a_search(running: SearchStatus, width: int) -> None:
     assert any(line.endswith(" 2/4 trials") for line in lines)
     assert "2 of 4 trials ended: 2 finished; 1 running." in lines
     pace = running.pace
-    assert pace and f"{pace.per_hour:,.3g} trials an hour, " in " ".join(lines)
+    assert pace and f"{format_figure(pace.per_hour)} trials an hour, " in " ".join(lines)
     cost = trial.candidate.cost
     (line,) = [line for line in lines if line.startswith(f"trial {trial.number} ")]
     assert line.split()[2:4] == [f"{epoch}/2", f"{trial.curve[epoch]:.4f}"] and line.endswith("1 min 05 s")
