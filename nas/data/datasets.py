@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,19 @@ def load_dataset(
     root: Path = DATA_ROOT,
     progress: Decoding = ignore_progress,
     download: bool = True,
+    opened: Callable[[], None] = lambda: None,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
-    `root` is where downloaded data sets lie. The test split of a data set is not read. A note says where
-    scores will be coarse; else as `load_source`.
+    `root` is where downloaded data sets lie. The test split of a data set is not read. `opened` is called
+    when it is known what images there are, before they are read. A note says where scores will be coarse;
+    else as `load_source`.
 
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
     source = find_source(config.dataset, root, config.layout, download)
+    opened()
     data = load_source(source, config, seed=seed, progress=progress)
     return replace(data, notes=(*data.notes, *_note_coarse(data, source, config.folds)))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.data import datasets
 from nas.data.card import DataCard
+from nas.data.catalogue import BUILT_IN
 from nas.data.config import DataConfig
 from nas.data.functions import is_function
 from nas.data.sources import check_known
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
     from nas.training.recipe import Recipe
 
 
+def do_nothing() -> None:
+    """Begin nothing meanwhile."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a search is of, checked: nothing is written yet.
@@ -100,14 +105,15 @@ def prepare(
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
     observer: Observer | None = None,
-    before_data: Callable[[], None] = lambda: None,
-    meanwhile: Callable[[], None] = lambda: None,
+    before_data: Callable[[], None] = do_nothing,
+    meanwhile: Callable[[], None] = do_nothing,
 ) -> Prepared:
     """Check what would stop a search later, `before_data` in the end, and read its data.
 
     `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
-    `meanwhile`: begins what is to go on while the built-in data are read; not called before code of a
-    user's own, which is to find this process as it was. Raises InputError.
+    `meanwhile`: begins what is to go on while data are read, at once for those that have a name, else when
+    they are open, as most that is wrong with them shows by then; not called before code of a user's own,
+    which is to find this process as it was. Raises InputError.
     """
     if evaluator is not None or config.evaluator is not None:
         check_used(config.select_given(), User.EVALUATOR)
@@ -145,11 +151,15 @@ def prepare(
     heard.doing(name_reading(config))
     if note := check_gpus(config):
         heard.noted(note)
-    if is_proxy and not is_function(config.data.dataset):
+    is_named = config.data.dataset in BUILT_IN
+    if is_proxy and is_named:
         meanwhile()
-    prepared = assemble_search(
-        config, space, Counted.DEPLOYED, evaluator, files, lambda: load_data(config.data, config.seed, heard)
-    )
+
+    def read() -> ImageData:
+        begin = do_nothing if is_named or is_function(config.data.dataset) else meanwhile
+        return load_data(config.data, config.seed, heard, opened=begin)
+
+    prepared = assemble_search(config, space, Counted.DEPLOYED, evaluator, files, read)
     if prepared.data and (note := describe_large_batch(prepared.recipe, prepared.data)):
         heard.noted(note)
     if is_proxy:
@@ -231,9 +241,16 @@ def check_data(data: ImageData, began: DataCard, when: str = "the search began")
     raise InputError(f"{start}; restore it, or start a new run")
 
 
-def load_data(own: DataConfig, seed: int, observer: Observer, *, download: bool = True) -> ImageData:
-    """Read data, split by a seed, downloading them if need be."""
-    return datasets.load_dataset(own, seed=seed, progress=observer.decoding, download=download)
+def load_data(
+    own: DataConfig,
+    seed: int,
+    observer: Observer,
+    *,
+    download: bool = True,
+    opened: Callable[[], None] = do_nothing,
+) -> ImageData:
+    """Read data, split by a seed, downloading them if need be. `opened` is as of `load_dataset`."""
+    return datasets.load_dataset(own, seed=seed, progress=observer.decoding, download=download, opened=opened)
 
 
 def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:

@@ -13,8 +13,10 @@ from unittest.mock import patch
 import pytest
 import torch
 from instant import config
+from PIL import Image
 
 import nas
+from nas.data import datasets
 from nas.errors import InputError, NasError
 from nas.runs.config import SearchConfig
 from nas.workflows import prepared
@@ -35,7 +37,7 @@ class Lacking(RandomSampler):
 def refused(name: str | None = "mine", runs: str = "runs", **settings: object) -> str:
     """What is said of a search whose data must not be read."""
 
-    def read(*_: object) -> None:
+    def read(*_: object, **__: object) -> None:
         raise AssertionError("the data were read")
 
     before = sorted(str(path) for path in Path().rglob("*"))
@@ -200,3 +202,29 @@ def test_a_folder_that_cannot_be_written(number: int, way: str) -> None:
 def test_a_database_that_cannot_be_opened() -> None:
     with pytest.raises(InputError, match=r"storage 'nosuch://x/y' cannot be opened"):
         raise InputError(refused(storage="nosuch://x/y"))
+
+
+@pytest.mark.parametrize(("dataset", "begun"), [("imagefolder:photos", []), ("digits", ["begun"])])
+def test_ray_is_not_begun_for_images_that_are_not_there(dataset: str, begun: list[str]) -> None:
+    """Nor ended again, which would take longer than all else. Data with a name are always there."""
+    found: list[str] = []
+
+    def read(*_: object, **__: object) -> None:
+        raise InputError("read")
+
+    Path("photos").mkdir()
+    given = SearchConfig.from_data(config(workers=1).to_data() | {"evaluator": None, "dataset": dataset})
+    with patch.object(datasets, "load_source", read), pytest.raises(InputError):
+        prepared.prepare(given, meanwhile=lambda: found.append("begun"))
+    assert found == begun
+
+
+def test_ray_begins_when_images_are_open() -> None:
+    found: list[str] = []
+    for name in ("cat", "dog"):
+        Path("photos", name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(f"photos/{name}/1.png")
+    given = SearchConfig.from_data({"space": "tiny.yaml", "dataset": "imagefolder:photos"})
+    with pytest.raises(InputError, match=r"too few|at least"):
+        prepared.prepare(given, meanwhile=lambda: found.append("begun"))
+    assert found == ["begun"]
