@@ -303,7 +303,8 @@ def _train(
         _name_best(session, study, finals)
 
     keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
-    keepers: list[Observer] = [WeightsKeeper(session.folder, study, keep, name_best)]
+    weights = WeightsKeeper(session.folder, study, keep, name_best)
+    keepers: list[Observer] = [weights]
     if session.proxy is None:
         keepers.append(EarlyFailure(study, session.evaluator))
     keepers.append(FirstFailures(study, session))
@@ -314,6 +315,7 @@ def _train(
         # what scores candidates does so in this process
         with borrowed_process(config.executor.cpus_per_trial) if config.prescreen else nullcontext():
             session.executor.run(study, session.evaluator, Observers(observer, *keepers))
+        weights.tidy()  # other drivers of the study may have ended the last trials
     finally:
         stop.check_place()
         session.make_state(study.trials).write_tables()
@@ -329,10 +331,14 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
         for seed in range(config.finals.seeds)
         for trial in best
     ]
-    queue = FixedQueue(jobs, ledger)
-    evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen_trainings(session)})
-    observer.round(queue, Round.FINALISTS, len(jobs), config.finals.epochs)
-    session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
+    longer = {_FINAL: _lengthen_trainings(session)}
+    while True:
+        queue = FixedQueue(jobs, ledger)
+        evaluator = JobEvaluator(queue.by_number, longer)
+        observer.round(queue, Round.FINALISTS, len(jobs), config.finals.epochs)
+        session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
+        if not queue.is_outdated:
+            break
     for number in select_spare(ledger.trials, session.objective):
         session.folder.final_weights_file(number).unlink(missing_ok=True)
     _name_best(session, study, ledger)
