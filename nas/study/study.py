@@ -369,6 +369,7 @@ class Study:
         """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
         several objectives; to samplers, one that was stopped early is then one that failed."""
         told, amounts = copy(frozen), trial.candidate.amount
+        told._trial_id = trial.number  # its key in the mirror: a storage counts other studies' trials too
         told.intermediate_values = self._compute_rewards(trial)
         told.state, told.values = OPTUNA_STATES[trial.state], None
         if told.state == OptunaState.COMPLETE:
