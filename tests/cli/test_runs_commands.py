@@ -151,13 +151,13 @@ def test_folders_that_cannot_be_read_are_rows_with_the_reason(old_runs: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("folder", "why"),
+    ("named", "why"),
     [("nowhere", "there is no such folder"), ("file", "is a file, not a folder of runs")],
 )
-def test_no_folder_of_runs(folder: str, why: str) -> None:
+def test_no_folder_of_runs(named: str, why: str) -> None:
     Path("file").write_text("")
-    assert nas("ls", folder) == Said(
-        2, "", f"error: {folder}: {why}; name the folder that runs are made in, as --runs of a search does\n"
+    assert nas("ls", named) == Said(
+        2, "", f"error: {named}: {why}; name the folder that runs are made in, as --runs of a search does\n"
     )
 
 
