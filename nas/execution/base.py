@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -74,7 +74,7 @@ class TrialQueue(Protocol):
 
     @property
     def trials(self) -> Sequence[Trial]:
-        """Every trial, by number."""
+        """Its trials in the order of their numbers; the ledger of fixed trainings may have others too."""
         ...
 
     @property
@@ -317,10 +317,28 @@ def _check_result(result: Any, epoch: int) -> EpochResult:
             )
         if not math.isfinite(figure):
             raise TrainingFailed(FailureReason.NAN_LOSS, f"the {name} was {figure} in epoch {epoch}")
-    for name in ("seconds", "images", "train_s", "start_s"):
+    for name in ("images", *_TIMES):
         figure = getattr(result, name)
         if isinstance(figure, bool) or not isinstance(figure, Real) or not math.isfinite(figure):
             raise EvaluatorError(f"the {name} of epoch {epoch} is {figure!r:.60}; give a finite number")
-    return replace(
-        result, value=float(result.value), score=float(result.score), images=round(float(result.images))
-    )
+    for name in _MAYBE:
+        figure = getattr(result, name)
+        if figure is not None and (isinstance(figure, bool) or not isinstance(figure, Real)):
+            raise EvaluatorError(f"the {name} of epoch {epoch} is {figure!r:.60}; give a number, or None")
+    number: object = result.epoch
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
+        raise EvaluatorError(f"the number of epoch {epoch} is {number!r:.60}; count epochs from 1")
+    plain: dict[str, Any] = {name: float(getattr(result, name)) for name in ("value", "score", *_TIMES)}
+    plain |= {name: _to_plain(getattr(result, name)) for name in _MAYBE}
+    return replace(result, epoch=int(number), images=round(float(result.images)), **plain)
+
+
+_TIMES = ("seconds", "train_s", "start_s")
+_MAYBE = ("loss", "batch", "deviation")
+
+
+def _to_plain(figure: Any) -> Any:
+    """Return a number of any library, or None, as JSON takes it."""
+    if figure is None:
+        return None
+    return int(figure) if isinstance(figure, Integral) else float(figure)

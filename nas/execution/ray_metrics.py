@@ -107,7 +107,7 @@ class MeteredObserver:
 
     def label(self, candidate: Candidate) -> str:
         """Return `mbconv-1/0012 312M`, the name of a trial; of a long training the name of its job."""
-        job = self._queue.trials[candidate.number].job
+        job = next(t.job for t in reversed(self._queue.trials) if t.number == candidate.number)
         return to_ascii(f"{self._run}/{job or f'{candidate.number:04}'} {format_count(candidate.cost.macs)}")
 
     def make_title(self, candidate: Candidate) -> str:

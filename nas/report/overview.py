@@ -70,7 +70,7 @@ def _describe_search(status: SearchStatus) -> Iterator[str]:
 def describe_stopped(holder: Holder, row: ListedRun) -> str:
     """Say that a process was stopped, how far its run is, and how to go on."""
     done = "" if row.done is None else f", {_format_done(row.done, row.wanted, _name_unit(row))} done"
-    return f"Stopped {holder}{done}. Nothing finished is lost. Go on with: {row.command}"
+    return f"Stopped {holder}{done}. Nothing finished is lost. {_describe_way_on(row)}".rstrip()
 
 
 def describe_pace(pace: Pace) -> str:
@@ -102,7 +102,7 @@ def _describe_row(row: ListedRun) -> Iterator[str]:
     if row.phase is Phase.RUNNING:
         yield _format_stop_command(row)
     elif row.phase is Phase.STOPPED:
-        yield f"Go on with: {row.command}"
+        yield _describe_way_on(row)
     elif row.phase is Phase.SUBMITTED:
         run = quote(str(row.path))
         yield f"Ask its cluster with: nas status {run} --address ADDRESS"
@@ -161,6 +161,12 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Mend the cause, then go on with: {command}"
         case Phase.ENDED if not status.folder.is_calibration:
             yield f"Search further with: {command} --trials {2 * len(status.trials)}"
+
+
+def _describe_way_on(row: ListedRun) -> str:
+    """Say what goes on with a run, where its folder says so; that of a pipeline does not name its file."""
+    command = "nas run, and the file of its steps" if row.kind == "pipeline" else row.command
+    return f"Go on with: {command}" if command else ""
 
 
 def _format_stop_command(row: ListedRun) -> str:

@@ -53,6 +53,14 @@ def select_finalists(trials: Sequence[Trial], config: FinalsConfig, objective: O
     return find_best(trials, config.count, objective)
 
 
+def select_finals(
+    trials: Sequence[Trial], finals: Iterable[Trial], config: FinalsConfig, objective: Objective
+) -> list[Trial]:
+    """Return the long trainings of the best networks of now; others were so before more trials had ended."""
+    wanted = _list_keys(trials, config, objective)
+    return [final for final in finals if FinalKey.parse(final.job) in wanted]
+
+
 @dataclass(frozen=True)
 class FinalKey:
     """What one long training is: of the network of a trial, under a seed, for so many epochs, and whether it
@@ -111,14 +119,15 @@ def find_winner(
     if not config.count:
         return None
     ended = {FinalKey.parse(final.job) for final in finals if not final.is_running}
-    wanted = {
-        FinalKey.of(trial, seed, config)
-        for trial in select_finalists(trials, config, objective)
-        for seed in range(config.seeds)
-    }
-    if not ended.issuperset(wanted):
+    if not ended.issuperset(_list_keys(trials, config, objective)):
         return None
     return next(iter(rank_finalists(trials, finals, config, objective)), None)
+
+
+def _list_keys(trials: Sequence[Trial], config: FinalsConfig, objective: Objective) -> set[FinalKey]:
+    """Return what long trainings there are to be."""
+    best = select_finalists(trials, config, objective)
+    return {FinalKey.of(trial, seed, config) for trial in best for seed in range(config.seeds)}
 
 
 def select_spare(finals: Sequence[Trial], objective: Objective) -> list[int]:

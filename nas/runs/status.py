@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nas.errors import InputError
-from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists, select_finalists
+from nas.runs.finals import (
+    Finalist,
+    find_winner,
+    name_finals,
+    rank_finalists,
+    select_finalists,
+    select_finals,
+)
 from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
@@ -97,13 +104,17 @@ class SearchStatus:
 
     @property
     def finals_ended(self) -> int:
-        """How many long trainings have ended."""
-        return sum(not final.is_running for final in self.finals)
+        """How many of these have ended."""
+        return sum(not final.is_running for final in self._own_finals)
+
+    @cached_property
+    def _own_finals(self) -> list[Trial]:
+        return select_finals(self.trials, self.finals, self.config.finals, self.objective)
 
     @property
     def running(self) -> list[Trial]:
         """What trains now: trials, or long trainings."""
-        every = (*self.trials, *self.finals) if self.holder else ()
+        every = (*self.trials, *self._own_finals) if self.holder else ()
         return [trial for trial in every if trial.is_running]
 
     @property

@@ -195,12 +195,15 @@ class OpenRun:
     @property
     def wanted(self) -> int:
         """How many trials there are to be."""
-        return self._manifest.config.trials
+        with self._turn():
+            return self._manifest.config.trials
 
     @property
     def state(self) -> RunState:
         """The run as its folder has it now."""
-        return RunState(self.folder, self._manifest, self.space, *read_study(self.folder, self._manifest))
+        with self._turn():
+            trials = read_study(self.folder, self._manifest)
+            return RunState(self.folder, self._manifest, self.space, *trials)
 
     def close(self) -> None:
         """Write the tables where trials have come or ended."""

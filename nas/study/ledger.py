@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
@@ -80,6 +80,8 @@ class Ledger:
         """What a pruner has noted on running trials, each in its present attempt."""
         self._drivers: dict[int, str] = {}
         """Who trains the running trials, in a database that is shared."""
+        self.is_own: Callable[[int], bool] = lambda number: True
+        """Whether a running trial is of what is trained here: others may have been left in the study."""
         self._check_version()
         if self._study.metric_names is None:
             self._storage.set_study_system_attr(self._id, _METRIC_NAMES, [metric.name])
@@ -133,7 +135,7 @@ class Ledger:
         turn."""
         if self._database is None:
             return None
-        for number, driver in sorted(self._drivers.items()):
+        for number, driver in sorted(self._own_drivers.items()):
             if not (driver and self._database.is_at_work(driver)):
                 self._storage.set_trial_user_attr(self.get_trial_id(number), _DRIVER, self._database.driver)
                 self._drivers[number] = self._database.driver
@@ -142,7 +144,7 @@ class Ledger:
 
     def waits_for_others(self) -> bool:
         """Return whether other drivers are training, and this one is not."""
-        running = {*self._drivers.values()}
+        running = {*self._own_drivers.values()}
         return bool(running) and self._database is not None and self._database.driver not in running
 
     @property
@@ -150,7 +152,11 @@ class Ledger:
         """How many trials other drivers are training."""
         if self._database is None:
             return 0
-        return sum(driver != self._database.driver for driver in self._drivers.values())
+        return sum(driver != self._database.driver for driver in self._own_drivers.values())
+
+    @property
+    def _own_drivers(self) -> dict[int, str]:
+        return {number: driver for number, driver in self._drivers.items() if self.is_own(number)}
 
     def agree(self, terms: Mapping[str, Any], trials: int) -> int:
         """Note what the trials of a shared study have in common, or raise InputError where that is other.
@@ -245,9 +251,12 @@ class Ledger:
     def report(self, number: int, epoch: int, value: float) -> None:
         """Write the metric of a running trial after an epoch, counted from 1.
 
-        Values of later epochs are those of an attempt that died; they count no longer.
+        Values of later epochs are those of an attempt that died; they count no longer. Raises NasError where
+        another driver has taken the trial over.
         """
-        self._storage.set_trial_intermediate_value(self.get_trial_id(number), epoch, value)
+        with self.turn():
+            self._check_own(number)
+            self._storage.set_trial_intermediate_value(self.get_trial_id(number), epoch, value)
         trial = self._trials[number]
         if epoch <= max(trial.curve, default=0):
             self._notes.pop(number, None)

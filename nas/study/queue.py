@@ -60,11 +60,16 @@ class Job:
 class FixedQueue:
     """Hands out `jobs` in their order; those that the ledger has the end of are not trained again.
 
-    A trial has the name of its job.
+    A trial has the name of its job. `is_outdated`: another driver has begun other trainings, whose numbers
+    were meant for these; what is left here is for another queue of the same jobs.
     """
 
     def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
         self.ledger = ledger
+        self.is_outdated = False
+        if ledger.is_shared:
+            with ledger.turn():
+                ledger.read_others()
         self.keys = {job.name: job.key for job in jobs}
         known = {trial.job: trial for trial in ledger.trials}
         running = {
@@ -76,6 +81,7 @@ class FixedQueue:
         self._entered = set(running)
         self.by_number: Mapping[int, Job] = running | self._waiting
         """What is still to be trained, by the number of its trial."""
+        ledger.is_own = self._is_own
 
     def ask(self) -> Candidate | None:
         while True:
@@ -89,10 +95,18 @@ class FixedQueue:
             time.sleep(WAIT_S)
 
     def _hear_others(self) -> None:
-        """Leave to other drivers what they have begun; they begin the jobs in the same order."""
+        """Leave to others what they have begun; drivers of the same jobs begin them in the same order."""
         self.ledger.read_others()
         for number in [number for number in self._waiting if number < len(self.ledger.trials)]:
             del self._waiting[number]
+            self.is_outdated |= not self._is_own(number)
+        if self.is_outdated:
+            self._waiting.clear()
+
+    def _is_own(self, number: int) -> bool:
+        """Return whether a trial is of the job that has its number here."""
+        job = self.by_number.get(number)
+        return job is not None and self.ledger.trials[number].job == job.name
 
     def _take_next(self) -> Candidate | None:
         if taken := self.ledger.take_over():

@@ -327,7 +327,7 @@ def make_trial(
     candidate = Candidate(number, choices, cost, identity, amounts)
     facts = {**attrs, **attrs.get("result", {})}  # runs of format 1 have each of them as an attribute
     last = attrs.get("fidelity", math.inf)
-    if "result" in attrs and state in (TrialState.PRUNED, TrialState.FAILED):
+    if "result" in attrs and state is not TrialState.RUNNING:
         last = attrs["result"].get("epochs", 0)
     # The values behind it are of an attempt whose worker died later than this one ended.
     curve = {epoch: value for epoch, value in reported.items() if epoch <= last}

@@ -111,6 +111,7 @@ class Study:
         self._sampler = sampler
         self._seed = seed
         self._warm_start = warm_start
+        self._elsewhere = elsewhere
         self._screen = screen
         self._pruner = pruner
         self._inherit = inherit
@@ -242,10 +243,10 @@ class Study:
         """Return the warm start of this number, if there is one; ATTEMPTS points of the sampler; then the
         last of them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random
         search."""
-        if number < len(self._warm_start):
+        if (start := self._find_start(number)) is not None:
             # A genetic sampler finds its trials by what it noted on them.
             notes = drop_parent(self._propose(self._sampler, number, 0).system_attrs)
-            yield replace(self._sample(follow(self._warm_start[number])), system_attrs=notes)
+            yield replace(self._sample(follow(start)), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
@@ -255,6 +256,13 @@ class Study:
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             sampled = self._propose(SAMPLERS["random"], number, attempt)
             yield replace(sampled, system_attrs=drop_parent(proposal.system_attrs))
+
+    def _find_start(self, number: int) -> Choices | None:
+        """Return the warm start of a number, if there is one; where other programs propose too, which take
+        numbers, the first that was not tried."""
+        if self._elsewhere:
+            return next((start for start in self._warm_start if not self.is_tried(start)), None)
+        return self._warm_start[number] if number < len(self._warm_start) else None
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> Proposal:
         context = SamplerContext(derive_seed(self._seed, number, attempt), self._wanted, self._domain)
@@ -361,6 +369,7 @@ class Study:
         """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
         several objectives; to samplers, one that was stopped early is then one that failed."""
         told, amounts = copy(frozen), trial.candidate.amount
+        told._trial_id = trial.number  # its key in the mirror: a storage counts other studies' trials too
         told.intermediate_values = self._compute_rewards(trial)
         told.state, told.values = OPTUNA_STATES[trial.state], None
         if told.state == OptunaState.COMPLETE:

@@ -45,7 +45,6 @@ from nas.workflows.keeping import (
     FirstFailures,
     Inheritance,
     WeightsKeeper,
-    describe_failures,
 )
 from nas.workflows.limited import KEPT, measure_best
 from nas.workflows.logged import RunLog
@@ -54,6 +53,7 @@ from nas.workflows.prepared import prepare
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import StopCheck, stoppable, timed
+from nas.workflows.unscored import explain_no_score
 from nas.workflows.usage import Meter, Usage
 
 FRESH = 500_000
@@ -110,30 +110,10 @@ class SearchResult:
 
     def check(self) -> None:
         """Raise NasError where no trial has a score."""
-        run, in_time = self.state.folder.path, self.stopped_by is not StopReason.TIME_LIMIT
-        if self.best is not None:
-            return
-        if not self.state.trials:
-            raise NasError(f"{run}: no trial was begun in time; go on with more --time-limit")
-        if not in_time:
-            raise NasError(f"{run}: no trial was finished in time; go on with more --time-limit")
-        command = self.state.manifest.resume_command(self.state.folder)
-        if any(trial.too_slow for trial in self.state.trials):
-            raise NasError(
-                f"{run}: every network that has a score took longer than the limit when it was measured, as "
-                f"{self.state.folder.measured_file} says; try more: {command} --trials "
-                f"{2 * self.state.config.trials}, or raise --budget-latency in a new run"
-            )
-        if not any(trial.failure for trial in self.state.trials):
-            raise NasError(
-                f"{run}: no trial gave a score: all were stopped early by {self.state.config.pruner}; search "
-                "anew with another --scheduler, or without one"
-            )
-        raise NasError(
-            f"{run}: no trial gave a score: {describe_failures(self.state.trials)}; all reasons are in "
-            f"{self.state.folder.trials_file}. Mend the cause, then try more: {command} --trials "
-            f"{2 * self.state.config.trials}"
-        )
+        if self.best is None:
+            in_time = self.stopped_by is not StopReason.TIME_LIMIT
+            exhausted = self.stopped_by is StopReason.EXHAUSTED
+            raise NasError(explain_no_score(self.state, self.counts, in_time=in_time, exhausted=exhausted))
 
 
 def search(
@@ -323,7 +303,8 @@ def _train(
         _name_best(session, study, finals)
 
     keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
-    keepers: list[Observer] = [WeightsKeeper(session.folder, study, keep, name_best)]
+    weights = WeightsKeeper(session.folder, study, keep, name_best)
+    keepers: list[Observer] = [weights]
     if session.proxy is None:
         keepers.append(EarlyFailure(study, session.evaluator))
     keepers.append(FirstFailures(study, session))
@@ -334,6 +315,7 @@ def _train(
         # what scores candidates does so in this process
         with borrowed_process(config.executor.cpus_per_trial) if config.prescreen else nullcontext():
             session.executor.run(study, session.evaluator, Observers(observer, *keepers))
+        weights.tidy()  # other drivers of the study may have ended the last trials
     finally:
         stop.check_place()
         session.make_state(study.trials).write_tables()
@@ -349,10 +331,14 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
         for seed in range(config.finals.seeds)
         for trial in best
     ]
-    queue = FixedQueue(jobs, ledger)
-    evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen_trainings(session)})
-    observer.round(queue, Round.FINALISTS, len(jobs), config.finals.epochs)
-    session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
+    longer = {_FINAL: _lengthen_trainings(session)}
+    while True:
+        queue = FixedQueue(jobs, ledger)
+        evaluator = JobEvaluator(queue.by_number, longer)
+        observer.round(queue, Round.FINALISTS, len(jobs), config.finals.epochs)
+        session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
+        if not queue.is_outdated:
+            break
     for number in select_spare(ledger.trials, session.objective):
         session.folder.final_weights_file(number).unlink(missing_ok=True)
     _name_best(session, study, ledger)

@@ -11,9 +11,12 @@ from shlex import quote
 
 from nas.deadline import dump_duration
 from nas.errors import InputError, NasError
+from nas.runs.coefficients import CoefficientsFolder
+from nas.runs.comparison import VersusFolder
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.holder import Holder, holds_lock
 from nas.runs.job import has_job
+from nas.runs.pipeline import PipelineFolder
 
 WAIT_S = 60.0
 """Seconds that an epoch, an export or Ray may take to end."""
@@ -31,8 +34,7 @@ def stop(run: Path | str, *, timeout_s: float = WAIT_S) -> Holder:
         raise InputError(
             f"{path}: runs on a cluster; stop it with: nas stop {quote(str(path))} --address ADDRESS"
         )
-    kind = TrainingFolder if (path / TrainingFolder.MANIFEST).is_file() else RunFolder
-    folder = kind.open(path)
+    folder = _find_folder(path)
     holder = folder.holder
     if holder is None:
         raise InputError(f"{path}: is not running; see how far it is with: nas status {quote(str(path))}")
@@ -45,6 +47,16 @@ def stop(run: Path | str, *, timeout_s: float = WAIT_S) -> Holder:
         )
     _end(folder, holder, holder.pid, timeout_s)
     return holder
+
+
+def _find_folder(path: Path) -> RunFolder:
+    """Return the folder whose lock is that of what works in a run of any kind. Raises InputError for none."""
+    for kind in (TrainingFolder, VersusFolder, CoefficientsFolder):
+        if (path / kind.MANIFEST).is_file():
+            return kind.open(path)
+    return (
+        PipelineFolder(path / PipelineFolder.STEPS) if PipelineFolder.is_one(path) else RunFolder.open(path)
+    )
 
 
 def _end(folder: RunFolder, holder: Holder, pid: int, timeout_s: float) -> None:

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,16 @@ from holders import HOLDER, held
 
 from nas.cost import format_count
 from nas.report.documents import document_cost
-from nas.runs.folder import RunFolder
+from nas.runs.coefficients import CoefficientsFolder
+from nas.runs.comparison import VersusFolder
+from nas.runs.finals import FinalKey
+from nas.runs.folder import RunFolder, TrainingFolder
+from nas.runs.holder import Holder
+from nas.runs.pipeline import PipelineFolder, StepRecord
 from nas.runs.state import RunState
+from nas.runs.status import Phase, StatusReader
 from nas.study.records import TrialState
+from nas.workflows.stopping import stop as stop_run
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 HEAVY = ("torch", "torchvision", "optuna", "ray", "sklearn", "scipy", "pydantic")
@@ -142,13 +151,13 @@ def test_folders_that_cannot_be_read_are_rows_with_the_reason(old_runs: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("folder", "why"),
+    ("named", "why"),
     [("nowhere", "there is no such folder"), ("file", "is a file, not a folder of runs")],
 )
-def test_no_folder_of_runs(folder: str, why: str) -> None:
+def test_no_folder_of_runs(named: str, why: str) -> None:
     Path("file").write_text("")
-    assert nas("ls", folder) == Said(
-        2, "", f"error: {folder}: {why}; name the folder that runs are made in, as --runs of a search does\n"
+    assert nas("ls", named) == Said(
+        2, "", f"error: {named}: {why}; name the folder that runs are made in, as --runs of a search does\n"
     )
 
 
@@ -241,6 +250,21 @@ def test_finalists_and_failures(old_runs: Path) -> None:
     assert nas("status", "runs/all").out.splitlines()[0] == "runs/all: search of own.yaml, failed."
 
 
+def test_long_trainings_of_former_finalists_do_not_count(old_runs: Path) -> None:
+    """As where a search went further, and was stopped while its new finalists were trained."""
+    status = StatusReader.open(old_runs / "finals").read()
+    assert (status.finals_ended, status.finals_wanted, status.phase) == (4, 4, Phase.ENDED)
+    best, other = (one.trial for one in status.finalists)
+    better = replace(best, candidate=replace(best.candidate, number=3), score=1.0)
+    further = replace(status, trials=[*status.trials, better])
+    assert (further.finals_ended, further.finals_wanted, further.phase) == (2, 4, Phase.STOPPED)
+    left = [replace(final, state=TrialState.RUNNING) for final in status.finals]
+    holder = Holder(1, "", datetime.now(UTC))
+    running = [FinalKey.parse(final.job) for final in replace(further, finals=left, holder=holder).running]
+    (trial,) = {key.trial for key in running if key}
+    assert len(running) == 2 and trial in (best.number, other.number)
+
+
 def test_a_database_is_opened_where_it_is_named_alone(old_runs: Path) -> None:
     import sqlite3
 
@@ -316,6 +340,25 @@ def test_a_process_that_works_in_a_run_is_stopped(tiny_run: RunFolder) -> None:
     said = nas("stop", "runs/mine")
     rule = "is not running; see how far it is with: nas status runs/mine"
     assert said == Said(2, "", f"error: runs/mine: {rule}\n")
+
+
+@pytest.mark.parametrize("kind", [TrainingFolder, VersusFolder, CoefficientsFolder])
+def test_what_works_in_a_run_of_any_kind_is_stopped(folder: Path, kind: type[RunFolder]) -> None:
+    run = kind.create(Path("runs/other"), {kind.MANIFEST: ""})
+    with held(run.path) as process:
+        assert stop_run(run.path).pid == process.pid
+        assert process.wait(1) == -signal.SIGTERM
+
+
+def test_a_pipeline_is_stopped_and_said_how_to_go_on_with(folder: Path) -> None:
+    steps = PipelineFolder.of(Path("runs/photos"))
+    steps.write("search", StepRecord({}, "search-1"))
+    way = "Go on with: nas run, and the file of its steps\n"
+    with held(steps.path) as process:
+        assert nas("status", "runs/photos").out.endswith("\nStop it with: nas stop runs/photos\n")
+        said = nas("stop", "runs/photos")
+        assert said == Said(0, f"Stopped process {process.pid}. Nothing finished is lost. {way}", "")
+    assert nas("status", "runs/photos").out.endswith(f"\n{way}")
 
 
 def test_a_process_that_does_not_end(tiny_run: RunFolder) -> None:

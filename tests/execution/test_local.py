@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from fakes import (
     INFINITE,
     MISUSES,
     Fake,
+    FakeTraining,
     breed,
     check_faults,
     check_infinite,
@@ -25,8 +27,9 @@ from toys import total
 
 from nas.execution.base import _check_result
 from nas.execution.local import LocalExecutor
+from nas.space import Choices
 from nas.study.records import Candidate, TrialResult, TrialState
-from nas.training.base import EpochResult, EvaluatorError, FailureReason
+from nas.training.base import EpochResult, EvaluatorError, FailureReason, Parent
 from nas.workflows.observer import Observer
 
 
@@ -54,6 +57,53 @@ def test_times_that_are_none_are_not_written(name: str, given: Any) -> None:
     assert str(error.value) == f"the {name} of epoch 1 is {given!r}; give a finite number"
     counted = _check_result(EpochResult(1, 0.5, 0.5, 1.0, images=np.float64(100)), 1)  # type: ignore[arg-type]
     assert (counted.images, type(counted.images)) == (100, int)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("loss", "0.5"), ("loss", torch.tensor(0.5)), ("batch", True), ("deviation", [0.1])]
+)
+def test_what_else_is_no_number_is_not_written(name: str, given: Any) -> None:
+    with pytest.raises(EvaluatorError) as error:
+        _check_result(replace(EpochResult(1, 0.5, 0.5, 1.0), **{name: given}), 1)
+    assert str(error.value) == f"the {name} of epoch 1 is {given!r}; give a number, or None"
+
+
+@pytest.mark.parametrize("given", [-1, 1.5, "1", None, True])
+def test_an_epoch_has_a_number(given: Any) -> None:
+    with pytest.raises(EvaluatorError) as error:
+        _check_result(EpochResult(given, 0.5, 0.5, 1.0), 1)
+    assert str(error.value) == f"the number of epoch 1 is {given!r}; count epochs from 1"
+
+
+def test_numbers_of_numpy_are_written_as_any(tmp_path: Path) -> None:
+    """All that an evaluator may have computed by it."""
+
+    class Numpy(FakeTraining):
+        def epoch(self) -> EpochResult:
+            one = super().epoch()
+            return EpochResult(
+                cast("int", np.int64(one.epoch)),
+                cast("float", np.float32(0.5)),
+                cast("float", np.float32(0.5)),
+                cast("float", np.float32(2.0)),
+                loss=cast("float", np.float32(0.25)),
+                batch=cast("int", np.int32(64)),
+                deviation=cast("float", np.float32(0.125)),
+                images=cast("int", np.int64(100)),
+                train_s=cast("float", np.float32(1.5)),
+                start_s=cast("float", np.float32(0.5)),
+            )
+
+    class Evaluator(Fake):
+        def __call__(self, choices: Choices, number: int, parent: Parent | None) -> FakeTraining:
+            return Numpy(self, choices, number, parent)
+
+    s, heard = start(tmp_path, trials=1)
+    LocalExecutor().run(s, Evaluator(tmp_path / "log"), heard)
+    (trial,) = start(tmp_path, trials=1)[0].trials
+    assert trial == s.trials[0] and trial.curve == {1: 0.5, 2: 0.5, 3: 0.5}
+    result = TrialResult(epochs=3, seconds=6.0, loss=0.25, batch=64, deviation=0.125, images=300)
+    assert trial.result == result
 
 
 def test_local_records_a_failure_and_goes_on(tmp_path: Path) -> None:

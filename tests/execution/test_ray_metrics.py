@@ -24,11 +24,13 @@ import pytest
 from clusters import kill_tree
 from fakes import EPOCHS, Fake
 from instant import SPACE
+from toys import after, asked
 
 from nas.execution.local import LocalExecutor
 from nas.execution.ray_address import describe_login
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator, NetworkKey
+from nas.study.records import TrialResult
 from nas.study.storage import open_storage
 from nas.workflows.observer import Observer
 
@@ -92,6 +94,25 @@ def test_images_a_second_are_those_that_epochs_tell(tmp_path: Path, monkeypatch:
     evaluator = JobEvaluator(queue.by_number, {"longer": Fake(tmp_path / "log")})
     LocalExecutor().run(queue, evaluator, MeteredObserver(Observer(), queue, {"run": "one"}, "here"))
     assert [value for name, value in told if name == "images_per_second"] == [400.0] * EPOCHS
+
+
+def test_a_training_is_named_by_its_job_whatever_else_its_ledger_has() -> None:
+    """As of finalists that are others once there are more trials."""
+    from nas.execution.ray_metrics import MeteredObserver
+
+    ledger = Ledger(open_storage(None), "finals")
+
+    def queue(*names: str) -> FixedQueue:
+        jobs = [Job(NetworkKey(name, 0), SPACE, SPACE.smallest(), "longer") for name in names]
+        return FixedQueue(jobs, ledger)
+
+    before = queue("a", "b")
+    for _ in range(2):
+        before.complete(asked(before).number, after(1, 0.5), TrialResult(epochs=1))
+    now = queue("b", "c")
+    candidate = asked(now)
+    observer = MeteredObserver(Observer(), now, {"run": "one"}, "here")
+    assert candidate.number == 2 and observer.label(candidate).startswith("one/c, seed 0 ")
 
 
 def test_names_are_of_gauges_alone() -> None:

@@ -108,6 +108,10 @@ def test_networks_to_start_from_are_asked_for_first(tmp_path: Path) -> None:
     start = tmp_path / "start.yaml"
     start.write_text(dump_space(nas.parse_space(TINY).resolve(POINT)))
     assert begin(tmp_path, start=[str(start)]).ask().choices == POINT
+    (other := tmp_path / "other").mkdir()
+    run = begin(other, start=[str(start)], budget_flops="1G")
+    run.propose(LARGE)  # which takes the first number
+    assert run.ask().choices == POINT and run.ask().choices != POINT
 
 
 def test_there_are_as_many_as_wanted_and_then_more(tmp_path: Path) -> None:
@@ -125,6 +129,7 @@ def test_there_are_as_many_as_wanted_and_then_more(tmp_path: Path) -> None:
         run.extend(1)
     beside = nas.open_run(run.folder.path)
     run.extend(4)
+    assert (beside.wanted, beside.state.config.trials) == (4, 4)
     assert (run.ask().number, beside.ask().number, beside.wanted) == (2, 3, 4)
 
 

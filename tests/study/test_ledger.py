@@ -56,6 +56,20 @@ def test_what_is_known_is_what_is_written(journal: Path) -> None:
     assert [dict(t.curve) for t in theirs] == [two | {3: 0.75}, two, two, {}, two]
 
 
+def test_epochs_of_an_attempt_that_died_are_not_those_of_a_shorter_one(journal: Path) -> None:
+    """As of an evaluator that decides by itself when a training is done."""
+    s = study(journal, trials=1)
+    asked(s)
+    for epoch in (1, 2, 3):
+        s.report(0, after(epoch, 0.9))
+    again = study(journal, trials=1)
+    asked(again)
+    again.report(0, after(1, 0.2))
+    trial = again.complete(0, after(2, 0.4), TrialResult(epochs=2))
+    assert trial.curve == {1: 0.2, 2: 0.4}
+    assert [[trial]] == read_trials(journal, "nas")
+
+
 def test_optunas_tools_know_what_is_measured(journal: Path) -> None:
     """Noted once, and in studies of before when they go on."""
     run(study(journal, trials=2, metric=Metric("mAP")))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import pytest
@@ -22,10 +22,11 @@ from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
 from nas.measures import MACS, PARAMS, Budget
 from nas.samplers import SAMPLERS
-from nas.space import Choices, load_space, parse_space
+from nas.space import Choices, Space, load_space, parse_space
 from nas.space.library import find_space
+from nas.study.ledger import Ledger
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
-from nas.study.storage import open_storage
+from nas.study.storage import claim_storage, open_storage
 from nas.study.study import ATTEMPTS, LAST_ATTEMPTS, Study
 from nas.training.base import Failure, FailureReason
 
@@ -143,6 +144,26 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, sampler: str) 
     for stop in (3, 21, 30):
         run(opened("parts"), until=stop)
         assert opened("parts").ask() is not None  # and never finished: the driver was killed
+    run(parts := opened("parts"))
+    assert history(parts) == history(whole)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+def test_what_else_is_in_a_storage_changes_no_proposal(tmp_path: Path, sampler: str) -> None:
+    """As trainings of finalists are: a storage counts the trials of all its studies together."""
+
+    def opened(name: str) -> Study:
+        return study(tmp_path / name, trials=32, sampler=sampler, space=ToySpace(layers=8))
+
+    def enter_final(name: str) -> None:
+        ledger = Ledger(claim_storage(tmp_path / name), "nas-finals")
+        choices, distributions = ledger.sample(cast("Space", ToySpace()), lambda name, options: options[0])
+        ledger.enter(Candidate(len(ledger.trials), choices, Cost(2000, 2), "11"), distributions)
+
+    run(whole := opened("whole"))
+    for stop in (9, 14, 22, 27):
+        run(opened("parts"), until=stop)
+        enter_final("parts")
     run(parts := opened("parts"))
     assert history(parts) == history(whole)
 

@@ -21,13 +21,15 @@ from command_line import command, nas, rows
 from instant import SPACE, Instant, config
 from rich.console import Console
 from servers import mariadb, postgres
+from toys import after, asked
 
 import nas as api
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.report.search_lines import print_result
 from nas.study.ledger import Ledger
-from nas.study.records import Candidate
+from nas.study.queue import FixedQueue, Job, NetworkKey
+from nas.study.records import Candidate, Trial, TrialResult
 from nas.study.storage import open_storage
 from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
@@ -146,6 +148,69 @@ def test_finals_are_shared_too() -> None:
     }
 
 
+def open_finals(url: str, *names: str) -> FixedQueue:
+    jobs = [Job(NetworkKey(name, 0), SPACE, SPACE.smallest(), "final") for name in names]
+    return FixedQueue(jobs, Ledger(open_storage(url), "mine-finals"))
+
+
+def train(queue: FixedQueue, number: int) -> str | None:
+    return queue.complete(number, after(1, 0.5), TrialResult(epochs=1)).job
+
+
+def test_what_a_killed_driver_left_of_other_finals_is_left_alone() -> None:
+    """As where there are more trials since, and others are the best."""
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    killed = open_finals(url, "a", "b")
+    assert asked(killed).number == 0
+    killed.ledger.close()
+    queue = open_finals(url, "b", "c")
+    assert [train(queue, asked(queue).number) for _ in range(2)] == ["b, seed 0", "c, seed 0"]
+    assert queue.ask() is None and queue.remaining == 0
+    queue.ledger.close()
+    again = open_finals(url, "a", "b")
+    assert train(again, asked(again).number) == "a, seed 0" and again.ask() is None
+    again.ledger.close()
+
+
+def test_drivers_of_other_finals_lose_none() -> None:
+    """As where one wants more finalists: each has other trainings in mind under a number."""
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    one, two = open_finals(url, "a", "b"), open_finals(url, "a", "c", "b")
+    first, second = asked(one).number, asked(two).number
+    assert train(one, first) == "a, seed 0" and one.ask() is None and one.is_outdated
+    assert train(two, second) == "c, seed 0"
+    one.ledger.close()
+    one = open_finals(url, "a", "b")
+    assert train(one, asked(one).number) == "b, seed 0"
+    assert two.ask() is None and two.remaining == 0 and not two.is_outdated
+    assert [trial.job for trial in read_trials(url, "mine-finals")[0]] == [
+        f"{name}, seed 0" for name in "acb"
+    ]
+    one.ledger.close()
+    two.ledger.close()
+
+
+def test_the_best_network_is_named_that_another_driver_has_trained_last() -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    own = config(storage=url, trials=6)
+
+    def join() -> None:
+        api.search(own, evaluator=Instant(), name="mine", runs="b", join=True)
+
+    class Joined(api.Observer):
+        """Has another driver train all that is left, once this one has trained a network."""
+
+        def finished(self, trial: Trial) -> None:
+            if trial.number == 0:
+                (other := threading.Thread(target=join)).start()
+                other.join()
+
+    result = api.search(own, Joined(), evaluator=Instant(), name="mine", runs="a")
+    assert result.best is not None and result.best.number > 0 and result.counts.complete == 6
+    assert result.elsewhere.endswith(str(Path("b/mine").absolute()))
+    assert Path("a/mine/best.yaml").read_text() == Path("b/mine/best.yaml").read_text()
+
+
 def test_the_weights_of_the_best_network_stay_with_who_trained_it(capsys: pytest.CaptureFixture[str]) -> None:
     """A driver that joins a study which is complete trains nothing, and says where they are."""
     url = f"sqlite:///{Path('study.db').absolute()}"
@@ -175,13 +240,19 @@ def test_a_trial_that_another_driver_has_taken_over_is_its_own() -> None:
     with two.turn():
         assert two.take_over() == candidate
     assert two.running_elsewhere == 0
+    two.report(0, 1, 0.5)
     message = (
         "another driver has taken over trial 0, as the database had lost this one; its result is dropped"
     )
     with pytest.raises(NasError, match=message):
         one.fail(0, Failure(FailureReason.ERROR, "x"))
-    two.fail(0, Failure(FailureReason.ERROR, "y"))
-    assert [str(trial.failure) for trial in read_trials(url, "mine")[0]] == ["error: y"]
+    with pytest.raises(NasError, match=message):
+        one.report(0, 1, 0.25)
+    two.fail(0, Failure(FailureReason.ERROR, "y"), TrialResult(epochs=1))
+    with pytest.raises(NasError, match=message):
+        one.report(0, 2, 0.25)
+    ((trial,),) = read_trials(url, "mine")
+    assert (str(trial.failure), trial.curve) == ("error: y", {1: 0.5})
     one.close()
     two.close()
 
