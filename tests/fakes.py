@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 from toys import study, total
 
+from nas.errors import NasError
 from nas.inherit import NotInherited
 from nas.space import Choices
 from nas.study.ledger import Ledger
 from nas.study.records import Candidate, Trial, TrialState
+from nas.study.rules import Progress
 from nas.study.study import Study
 from nas.training.base import (
     ACCURACY_METRIC,
@@ -178,6 +180,13 @@ class Heard(Observer):
 
     def of(self, number: int) -> list[str | int]:
         return [what for what, which in self.log if which == number]
+
+
+class GivesUp:
+    """A rule by which the first trial that fails ends its queue."""
+
+    def judge(self, trial: Trial, progress: Progress) -> NasError:
+        return NasError(f"trial {trial.number} failed")
 
 
 def breed(candidate: Candidate, trials: Sequence[Trial]) -> Parent | None:

@@ -68,6 +68,8 @@ _PANELS = (
     "Table",
     "Scores",
     "Contest",
+    "Metric",
+    "Ask",
     "Options",
 )
 """In this order, those that a command has: what every search needs is asked for first."""

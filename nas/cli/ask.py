@@ -12,8 +12,9 @@ import rich_click as click
 
 from nas.cli.completing import FOLDER, RUN
 from nas.cli.options import read_settings, with_settings
-from nas.cli.shared import plugin_option
+from nas.cli.shared import plugin_option, repair_option
 from nas.errors import InputError, make_printable
+from nas.runs.asking import AskConfig, MetricConfig
 from nas.serving import SETTINGS
 from nas.workflows.observer import Observer
 
@@ -22,17 +23,13 @@ _run = click.argument("run", type=RUN, help="The run folder, such as runs/mbconv
 
 @click.command()
 @with_settings(only=SETTINGS)
-@click.option("--metric", default="score", help="What the scores are.")
-@click.option("--minimize", is_flag=True, help="The lower a score, the better.")
-@click.option("--range", "ends", type=(float, float), help="The least and the most that a score can be.")
+@with_settings(of=MetricConfig, into="scored")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @plugin_option
 def init(
     given: Mapping[str, Any],
-    metric: str,
-    minimize: bool,
-    ends: tuple[float, float] | None,
+    scored: Mapping[str, Any],
     name: str | None,
     runs: Path,
     plugins: tuple[Path, ...],
@@ -44,33 +41,18 @@ def init(
     from nas.serving.begin import init_run
     from nas.training.base import Metric
 
-    config = read_settings(given, None, "nas init")
-    measured = Metric(metric, not minimize, ends)
-    run = init_run(config, _Notes(), metric=measured, plugins=plugins, runs=runs, name=name)
+    config, scores = read_settings(given, None, "nas init"), MetricConfig.from_data(scored, "nas init")
+    metric = Metric(scores.metric, not scores.minimize, scores.range)
+    run = init_run(config, _Notes(), metric=metric, plugins=plugins, runs=runs, name=name)
     click.echo(make_printable(run.folder.path))
 
 
 @click.command()
 @_run
-@click.option("--n", "count", type=click.IntRange(1), default=1, help="So many networks, a line each.")
-@click.option("--points", help="A file of proposals, lines of choices as JSON; - is standard input.")
-@click.option("--network", is_flag=True, help="Print each network as YAML too.")
-@click.option(
-    "--running", is_flag=True, help="Print those that were asked for and not told of, and ask for none."
-)
-@click.option("--trials", type=click.IntRange(1), help="From now on, so many networks in all.")
-@click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
+@with_settings(of=AskConfig)
+@repair_option
 @plugin_option
-def ask(
-    run: Path,
-    count: int,
-    points: str | None,
-    network: bool,
-    running: bool,
-    trials: int | None,
-    repair: bool,
-    plugins: tuple[Path, ...],
-) -> None:
+def ask(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Path, ...]) -> None:
     """Print the next networks of a run to train, or enter those that are proposed, as lines of JSON.
 
     A refusal is a line too, and the exit code is 2 then.
@@ -78,19 +60,19 @@ def ask(
     from nas.serving import answers
     from nas.serving.open_run import open_run
 
-    if points is not None and (running or count > 1):
-        raise InputError("--points: has a network a line; leave out --n and --running")
+    config = AskConfig.from_data(given, "nas ask")
     with open_run(run, _Notes(), plugins=plugins, repair=repair) as opened:
-        if trials is not None:
-            opened.extend(trials)
-        if running:
+        if config.trials is not None:
+            opened.extend(config.trials)
+        if config.running:
             _print(answers.running(opened)["trials"])
-        elif points is None:
-            _print(answers.answer_each([{}] * count, lambda _: answers.ask(opened, network)))
+        elif config.points is None:
+            _print(answers.answer_each([{}] * config.count, lambda _: answers.ask(opened, config.network)))
         else:
             _print(
                 answers.answer_lines(
-                    _read_lines(points), lambda line: answers.propose(opened, line, None, network)
+                    _read_lines(config.points),
+                    lambda line: answers.propose(opened, line, None, config.network),
                 )
             )
 

@@ -141,6 +141,8 @@ def _choose_form(setting: Setting) -> dict[str, Any]:
         return {}
     if typing.get_origin(setting.type) is tuple:
         return {"multiple": True}
+    if sides := typing.get_args(types[0]):
+        return {"nargs": len(sides), "type": make_reader(float), "metavar": " ".join("NUMBER" for _ in sides)}
     if types[0] in (int, float):
         return {"type": make_reader(types[0]), "metavar": "NUMBER"}
     return {"type": types[0], "default": None}

@@ -17,6 +17,7 @@ from nas.bench.config import BenchConfig
 from nas.errors import InputError
 from nas.files import write_output
 from nas.kinds import dump_value
+from nas.runs.asking import AskConfig, MetricConfig
 from nas.runs.coefficients import CoefficientsConfig
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig
@@ -47,6 +48,8 @@ ALONE: dict[str | None, type[Config]] = {
     "draw": DrawConfig,
     "score": ScoreConfig,
     "bench": BenchConfig,
+    "init": MetricConfig,
+    "ask": AskConfig,
 }
 """Configs of their own, by the name that their tables have."""
 

@@ -10,7 +10,7 @@ import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER, RUN
 from nas.cli.options import list_resumable, read_settings, with_settings
-from nas.cli.shared import format_option, plugin_option
+from nas.cli.shared import format_option, plugin_option, repair_option
 from nas.runs.starting import StartConfig
 
 
@@ -67,7 +67,7 @@ def search(
 @click.command()
 @click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
 @with_settings(only=list_resumable(), default="as before")
-@click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
+@repair_option
 @format_option
 @plugin_option
 def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins: tuple[Path, ...]) -> None:

@@ -23,6 +23,10 @@ storage_option: Decorator = click.option(
     "--storage", metavar="URL", help="The database of a run that keeps its trials in one."
 )
 
+repair_option: Decorator = click.option(
+    "--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole."
+)
+
 format_option: Decorator = click.option(
     "form",
     "--format",

@@ -7,13 +7,14 @@ import re
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from nas.study.records import Candidate, Counts, Trial, TrialResult
+from nas.study.records import Candidate, Trial, TrialResult
+from nas.study.rules import Progress
 from nas.training.base import (
     EpochResult,
     Evaluator,
@@ -29,26 +30,27 @@ from nas.training.base import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nas.errors import NasError
     from nas.space import Choices
 
 
 _Made = TypeVar("_Made")
 
 
-class TrialQueue(Protocol):
+class TrialQueue(Progress, Protocol):
     """Trials to train, and where their results go: a `Study`, or a `FixedQueue`."""
 
     def ask(self) -> Candidate | None:
         """Return the next network to train; None when there is none now, or none any more."""
         ...
 
-    def find_parent(self, candidate: Candidate) -> Parent | None:
-        """Return the trial whose weights a candidate starts from, if it starts from any's."""
+    @property
+    def given_up(self) -> NasError | None:
+        """What is to be raised where failures have ended the queue: there is nothing to ask for then."""
         ...
 
-    @property
-    def remaining(self) -> int:
-        """How many trials are still to be asked for."""
+    def find_parent(self, candidate: Candidate) -> Parent | None:
+        """Return the trial whose weights a candidate starts from, if it starts from any's."""
         ...
 
     @property
@@ -70,16 +72,6 @@ class TrialQueue(Protocol):
 
     def fail(self, number: int, failure: Failure, result: TrialResult) -> Trial:
         """Take the end of a trial that has no score."""
-        ...
-
-    @property
-    def trials(self) -> Sequence[Trial]:
-        """Its trials in the order of their numbers; the ledger of fixed trainings may have others too."""
-        ...
-
-    @property
-    def counts(self) -> Counts:
-        """How many trials are in which state."""
         ...
 
     def best(self, k: int) -> list[Trial]:
@@ -119,10 +111,10 @@ class Executor(Protocol):
     """Runs trainings somewhere."""
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
-        """Train what the queue has until it has no more.
+        """Train what the queue has until it has no more, or gives up.
 
-        On KeyboardInterrupt and any other exception trials under way stay running in the queue, to be
-        resumed.
+        Where it gives up, on KeyboardInterrupt and any other exception trials under way stay running in the
+        queue, to be resumed.
         """
         ...
 

@@ -177,8 +177,8 @@ class RayExecutor:
                         verbose=0,
                     )
             except Abort as abort:
-                assert abort.__cause__ is not None
-                raise abort.__cause__ from None
+                if abort.__cause__ is not None:
+                    raise abort.__cause__ from None
 
     def _describe_error(self, error: ray.exceptions.RayError) -> str:
         """Return what is told of an error of Ray that ends a search."""

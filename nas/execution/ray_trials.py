@@ -109,7 +109,7 @@ class Trials:
             return False
         self._last[trial_id] = step.result
         self._observer.note_step(candidate.number, place.node, place.gpu_bytes)
-        goes_on = tell(self._queue, self._observer, candidate, step, lambda: self._weights.pop(trial_id))
+        goes_on = self._tell(candidate, step, lambda: self._weights.pop(trial_id))
         if not goes_on:
             del self._running[trial_id]
         return goes_on
@@ -122,7 +122,7 @@ class Trials:
         if limit and time.monotonic() - began >= extend_limit(limit):  # its worker ended itself
             text = f"{limit:g} s were over in epoch {result.epochs + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
-            tell(self._queue, self._observer, candidate, AttemptStep(result, failure=failure), bytes)
+            self._tell(candidate, AttemptStep(result, failure=failure), bytes)
             return
         # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
         with_machine = has_lost_machine(report)
@@ -132,7 +132,14 @@ class Trials:
         else:
             tries = sum(self._deaths[candidate.number, either] for either in (True, False))
             failure = describe_deaths(tries, describe_death(report))
-            tell(self._queue, self._observer, candidate, AttemptStep(result, failure=failure), bytes)
+            self._tell(candidate, AttemptStep(result, failure=failure), bytes)
+
+    def _tell(self, candidate: Candidate, step: AttemptStep, weights: Callable[[], bytes]) -> bool:
+        """Do as `tell` does. Raises Abort where the queue gives up: other trials are under way."""
+        goes_on = tell(self._queue, self._observer, candidate, step, weights)
+        if self._queue.given_up:
+            raise Abort
+        return goes_on
 
     @cached_property
     def _mailbox(self) -> Any:
@@ -253,7 +260,8 @@ _MACHINES = 5
 
 
 class Abort(BaseException):
-    """Carries an exception of ours out through Tune, which takes any Exception for a failed trial."""
+    """Ends Tune, which takes any Exception for a failed trial; its cause is an exception of ours, if that is
+    why."""
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +98,15 @@ class _StorageKind(Kind):
         return super().explain(f"{HIDDEN}@{host}" if at and ":" in user else value)
 
 
+def _make_absolute(url: str) -> str:
+    """Return the URL with the path of an SQLite file made absolute, so that it is found from any folder."""
+    found = _RELATIVE.fullmatch(url)
+    return f"{found[1]}{Path(found[2]).absolute()}{found[3]}" if found else url
+
+
+_RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:)([^/?][^?]*)(.*)", re.DOTALL)
+
+
 def _is_pruner(value: Any) -> bool:
     return isinstance(value, str) and (value in PRUNERS or all(value.partition(":")))
 
@@ -111,7 +121,7 @@ class SearchConfig(Config):
     `scale`: steps of `nas.space.compound.PUBLISHED` by which the best network is scaled in the end. `pruner`:
     a name of `PRUNERS`, or MODULE:CLASS. `time_limit`: seconds that one command may train. `keep`: how many
     trials' weights stay in the run folder. `inherit`: trials start from the weights of the kept one that is
-    most like them.
+    most like them. `storage`: the URL of a database; the path of an SQLite file becomes absolute.
 
     Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
     """
@@ -300,7 +310,8 @@ class SearchConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.storage is not None:
-            object.__setattr__(self, "storage", SecretUrl(self.storage))
+            whole = SecretUrl(self.storage).whole
+            object.__setattr__(self, "storage", SecretUrl(_make_absolute(whole)))
         if self.finals.count and not self.objective.is_single:
             raise InputError(
                 f"finalists: objective {self.objective.text} has no best network to name; give a reward such "

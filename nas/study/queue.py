@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from nas.study.ledger import Ledger
 from nas.study.objective import Objective
 from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, find_best
+from nas.study.rules import FailureRule, judge_failure
 from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training, find_time_limit
 
 if TYPE_CHECKING:
+    from nas.errors import NasError
     from nas.space import Choices, Space
 
 WAIT_S = 1.0
@@ -60,12 +62,15 @@ class Job:
 class FixedQueue:
     """Hands out `jobs` in their order; those that the ledger has the end of are not trained again.
 
-    A trial has the name of its job. `is_outdated`: another driver has begun other trainings, whose numbers
-    were meant for these; what is left here is for another queue of the same jobs.
+    A trial has the name of its job. By `rules` it gives up after failures. `is_outdated`: another driver has
+    begun other trainings, whose numbers were meant for these; what is left here is for another queue of the
+    same jobs.
     """
 
-    def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
+    def __init__(self, jobs: Sequence[Job], ledger: Ledger, rules: Sequence[FailureRule] = ()) -> None:
         self.ledger = ledger
+        self.given_up: NasError | None = None
+        self._rules = rules
         self.is_outdated = False
         if ledger.is_shared:
             with ledger.turn():
@@ -84,7 +89,7 @@ class FixedQueue:
         ledger.is_own = self._is_own
 
     def ask(self) -> Candidate | None:
-        while True:
+        while not self.given_up:
             with self.ledger.turn():
                 if self.ledger.is_shared:
                     self._hear_others()
@@ -93,6 +98,7 @@ class FixedQueue:
             if not self.ledger.waits_for_others():
                 return None
             time.sleep(WAIT_S)
+        return None
 
     def _hear_others(self) -> None:
         """Leave to others what they have begun; drivers of the same jobs begin them in the same order."""
@@ -144,7 +150,9 @@ class FixedQueue:
         return self.ledger.prune(number, result)
 
     def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
-        return self.ledger.fail(number, failure, result)
+        trial = self.ledger.fail(number, failure, result)
+        self.given_up = self.given_up or judge_failure(self._rules, trial, self)
+        return trial
 
     @property
     def trials(self) -> list[Trial]:

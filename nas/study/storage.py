@@ -16,8 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._storage import JournalStorageReplayResult
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
@@ -78,18 +77,6 @@ def describe_database_error(error: Exception) -> str:
     if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # Optuna guesses at invalid data
     return " ".join(str(getattr(error, "orig", None) or error).split("\n[SQL:")[0].split())
-
-
-def make_absolute(url: str) -> str:
-    """Return the URL with the path of an SQLite file made absolute, so that it is found from any folder."""
-    try:
-        parsed = make_url(SecretUrl(url).whole)
-    except ArgumentError:
-        return url  # refused with its reason when it is opened
-    file = parsed.database
-    if parsed.get_backend_name() != "sqlite" or not file or file == ":memory:":
-        return url
-    return SecretUrl(parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False))
 
 
 @contextmanager

@@ -49,9 +49,11 @@ from nas.study.records import (
     find_best,
     rank_trial,
 )
+from nas.study.rules import FailureRule, judge_failure
 from nas.training.base import EpochResult, Failure, Parent
 
 if TYPE_CHECKING:
+    from nas.errors import NasError
     from nas.space import Choices, Space
     from nas.space.language.tree import Option
 
@@ -79,9 +81,9 @@ class Study:
     is what samplers are told and what the best are ranked by; the ledger keeps the metric's values. `try_out`
     raises InputError for a point whose network cannot be trained. With `screen`, proposals other than those
     of the warm start are several for each trial, of which one is trained. `pruner` stops trials early;
-    `inherit` says from whose weights a trial starts, given the complete ones, the best first. Trials that an
-    earlier driver left running are handed out again first; with `elsewhere` they run in other programs, and
-    stay theirs.
+    `inherit` says from whose weights a trial starts, given the complete ones, the best first. By `rules` the
+    study gives up after failures. Trials that an earlier driver left running are handed out again first; with
+    `elsewhere` they run in other programs, and stay theirs.
     """
 
     def __init__(
@@ -99,10 +101,12 @@ class Study:
         screen: Screen | None = None,
         pruner: BasePruner | None = None,
         inherit: Callable[[Candidate, Sequence[Trial]], Parent | None] = lambda candidate, trials: None,
+        rules: Sequence[FailureRule] = (),
         elsewhere: bool = False,
     ) -> None:
         self.ledger = ledger
         self.objective = objective
+        self.given_up: NasError | None = None
         self._space = space
         self._budget = budget
         self._measured = [m for m in dict.fromkeys((*budget, *objective.measures)) if not m.is_additive]
@@ -115,6 +119,7 @@ class Study:
         self._screen = screen
         self._pruner = pruner
         self._inherit = inherit
+        self._rules = rules
         # in a database those are taken over one by one, as others may do
         left = () if ledger.is_shared or elsewhere else ledger.trials
         self._interrupted = [trial.candidate for trial in left if trial.is_running]
@@ -135,8 +140,9 @@ class Study:
     # Asking
 
     def ask(self) -> Candidate | None:
-        """Return the next network to train; None when enough were asked for, or when there are no more."""
-        while True:
+        """Return the next network to train; None when enough were asked for, when there are no more, and when
+        the study has given up."""
+        while not self.given_up:
             with self.ledger.turn():
                 self._hear_others()
                 if candidate := self._find_next():
@@ -144,6 +150,7 @@ class Study:
             if not self.ledger.waits_for_others():
                 return None
             time.sleep(WAIT_S)  # one of their drivers may end before its trial does
+        return None
 
     def _find_next(self) -> Candidate | None:
         if self._interrupted:
@@ -219,7 +226,9 @@ class Study:
 
     def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
         """Take the end of a trial that has no score."""
-        return self._end(self.ledger.fail(number, failure, result))
+        trial = self._end(self.ledger.fail(number, failure, result))
+        self.given_up = self.given_up or judge_failure(self._rules, trial, self)
+        return trial
 
     # Reading
 

@@ -39,7 +39,7 @@ class Metric:
             raise InputError(
                 f"metric: {name!r:.60} is not a name; give a text of one line, such as 'validation loss'"
             )
-        if not _is_range(self.range):
+        if self.range is not None and not is_range(self.range):
             raise InputError(
                 f"metric {name}: {self.range!r:.60} is no range; give its least and its most, such as "
                 "(0, 1), or leave it out"
@@ -67,10 +67,9 @@ class Metric:
         return part if self.maximize else 1 - part
 
 
-def _is_range(ends: object) -> bool:
+def is_range(ends: object) -> bool:
+    """Return whether these are finite ends of a range, the lower first."""
     match ends:
-        case None:
-            return True
         case (int() | float() as low, int() | float() as high) if isinstance(ends, tuple):
             return -math.inf < low < high < math.inf
         case _:

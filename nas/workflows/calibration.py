@@ -35,8 +35,8 @@ from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import LATER, Recipe
-from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers, Round
+from nas.workflows.failures import FirstFailures
+from nas.workflows.observer import Observer, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.proxy_figures import (
     LEAST_RANKED,
@@ -156,17 +156,18 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         opened.callback(ledger.close)
         session.write_changes()
-        queue = FixedQueue(jobs, ledger)
+        queue = FixedQueue(jobs, ledger, [FirstFailures(session)])
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _make_evaluators(session, trainings))
         observer.round(queue, Round.CALIBRATION, len(jobs), epochs)
         try:
             with timed(session.config.time_limit, began, observer, stop) as punctual:
-                first = FirstFailures(queue, session)
-                session.executor.run(queue, evaluator, Observers(punctual, first))
+                session.executor.run(queue, evaluator, punctual)
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
+        if queue.given_up:
+            raise queue.given_up
         rows = _make_rows(session.space, points, queue, seeds)
         if len(rows) < LEAST:
             count = f"{len(rows)} network" + ("" if len(rows) == 1 else "s")

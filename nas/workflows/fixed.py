@@ -20,9 +20,9 @@ from nas.study.storage import claim_storage
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.checks import check_gpus, check_machine
+from nas.workflows.failures import FirstFailures
 from nas.workflows.hardware import PlacedConfig, check_cluster, count_trial_gpus
-from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers, Round
+from nas.workflows.observer import Observer, Round
 from nas.workflows.stops import stoppable, timed
 
 FRESH = 1_000_000
@@ -130,11 +130,13 @@ def train_all(
         storage = claim_storage(session.folder.journal, heard.noted)
         ledger = Ledger(storage, session.STUDY, config.recipe.scored_by)
         opened.callback(ledger.close)
-        queue = FixedQueue(session.jobs, ledger)
+        queue = FixedQueue(session.jobs, ledger, [FirstFailures(session)])
         heard.round(queue, session.ROUND, len(queue.keys), config.recipe.epochs)
         if queue.remaining:
             evaluator = JobEvaluator(queue.by_number, session.evaluators)
             with suppress(TimeIsUp), timed(limit_s, began, heard, stop) as punctual:
-                session.executor.run(queue, evaluator, Observers(punctual, FirstFailures(queue, session)))
+                session.executor.run(queue, evaluator, punctual)
+            if queue.given_up:
+                raise queue.given_up
         stop.check_place()
         yield queue

@@ -3,24 +3,17 @@ from."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from nas.errors import NasError
 from nas.files import write_atomically
 from nas.runs.folder import RunFolder
 from nas.study.objective import Objective
 from nas.study.records import Candidate, Trial
 from nas.study.study import Study
-from nas.training.base import EvaluatorError, FailureReason, Parent
+from nas.training.base import Parent
 from nas.workflows.observer import Observer
-
-if TYPE_CHECKING:
-    from nas.execution.base import TrialQueue
-    from nas.workflows.stops import Stoppable
 
 
 class WeightsKeeper(Observer):
@@ -65,70 +58,6 @@ class FinalsKeeper(Observer):
 
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         write_atomically(self._folder.final_weights_file(candidate.number), weights)
-
-
-class EarlyFailure(Observer):
-    """Ends a search by a user's evaluator that fails before any trial has a score: it would fail again.
-
-    That is not so of a training that took too long, as networks differ in that, and of one or two whose
-    process died, as of too little memory.
-    """
-
-    def __init__(self, study: Study, evaluator: object) -> None:
-        self._study = study
-        self._evaluator = evaluator
-        self._deaths = 0
-
-    def finished(self, trial: Trial) -> None:
-        reason = trial.failure and trial.failure.reason
-        self._deaths += reason is FailureReason.WORKER_DIED
-        excused = reason is FailureReason.TIMEOUT or (
-            reason is FailureReason.WORKER_DIED and self._deaths < _DEATHS
-        )
-        if reason and not excused and not self._study.counts.complete:
-            raise EvaluatorError(
-                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it"
-            )
-
-
-_DEATHS = 3
-
-
-class FirstFailures(Observer):
-    """Ends a run whose first trials all fail: what they have in common would fail the others too.
-
-    It does so after five of them, and where the run is resumed and has no other yet, after each five more.
-    """
-
-    def __init__(self, queue: TrialQueue, session: Stoppable) -> None:
-        self._queue = queue
-        self._session = session
-
-    def finished(self, trial: Trial) -> None:
-        counts = self._queue.counts
-        some_work = counts.complete or counts.pruned or not self._queue.remaining
-        if trial.failure is None or counts.failed % _FIRST or some_work:
-            return
-        raise NasError(
-            f"{self._session.folder.path}: the first {counts.failed} trials all failed: "
-            f"{describe_failures(self._queue.trials)}. Mend the cause, then go on with: "
-            f"{self._session.resume_command}"
-        )
-
-
-_FIRST = 5
-
-
-def describe_failures(trials: Sequence[Trial]) -> str:
-    """Return why trials failed: the one message of all, or of each reason how many it failed, and one."""
-    failures = [trial.failure for trial in trials if trial.failure]
-    if len(set(failures)) == 1:
-        return str(failures[0])
-    reasons = Counter(failure.reason for failure in failures).most_common()
-    last = {failure.reason: failure.message for failure in failures}
-    if len(reasons) == 1:
-        return f"{reasons[0][0]}, at last: {last[reasons[0][0]]}"
-    return "; ".join(f"{count} by {reason}, at last: {last[reason]}" for reason, count in reasons)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from nas.study.ledger import Ledger
 from nas.study.pruning import find_pruner
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial
+from nas.study.rules import FailureRule
 from nas.study.study import Screen, Study
 from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
@@ -39,13 +40,8 @@ from nas.training.process import borrowed_process
 from nas.training.quantized import Int8Evaluator
 from nas.workflows.calibration import find_calibration
 from nas.workflows.export import export_run
-from nas.workflows.keeping import (
-    EarlyFailure,
-    FinalsKeeper,
-    FirstFailures,
-    Inheritance,
-    WeightsKeeper,
-)
+from nas.workflows.failures import EarlyFailure, FirstFailures
+from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
 from nas.workflows.limited import KEPT, measure_best
 from nas.workflows.logged import RunLog
 from nas.workflows.observer import Observer, Observers, Round
@@ -280,8 +276,15 @@ def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
         try_out=session.try_out,
         screen=_make_screen(session),
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
+        rules=_list_rules(session),
         **more,
     )
+
+
+def _list_rules(session: Session) -> list[FailureRule]:
+    """Return by which failures the search ends."""
+    first = FirstFailures(session)
+    return [EarlyFailure(session.evaluator), first] if session.proxy is None else [first]
 
 
 def _make_screen(session: Session) -> Screen | None:
@@ -303,19 +306,17 @@ def _train(
         _name_best(session, study, finals)
 
     keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
-    weights = WeightsKeeper(session.folder, study, keep, name_best)
-    keepers: list[Observer] = [weights]
-    if session.proxy is None:
-        keepers.append(EarlyFailure(study, session.evaluator))
-    keepers.append(FirstFailures(study, session))
+    keeper = WeightsKeeper(session.folder, study, keep, name_best)
     observer.round(study, Round.SEARCH, config.trials, config.recipe.epochs)
     if known := find_calibration(session.folder, session.manifest):
         observer.noted(known)
     try:
         # what scores candidates does so in this process
         with borrowed_process(config.executor.cpus_per_trial) if config.prescreen else nullcontext():
-            session.executor.run(study, session.evaluator, Observers(observer, *keepers))
-        weights.tidy()  # other drivers of the study may have ended the last trials
+            session.executor.run(study, session.evaluator, Observers(observer, keeper))
+        keeper.tidy()  # other drivers of the study may have ended the last trials
+        if study.given_up:
+            raise study.given_up
     finally:
         stop.check_place()
         session.make_state(study.trials).write_tables()

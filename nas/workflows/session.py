@@ -26,7 +26,7 @@ from nas.settings import User
 from nas.space import dump_space
 from nas.space.plugins import read_plugins
 from nas.study.database import Database
-from nas.study.storage import claim_storage, make_absolute
+from nas.study.storage import claim_storage
 from nas.study.stored import read_terms, read_trials
 from nas.study.terms import check_terms
 from nas.training.base import Evaluator
@@ -122,7 +122,7 @@ def check_place(config: SearchConfig, runs: Path, name: str | None, like: str, j
     a database that is to have the study."""
     check_join(config, name, join)
     path = RunFolder.find_place(runs, name, like)
-    _check_storage(_resolve_storage(config), path.name, join)
+    _check_storage(config, path.name, join)
 
 
 def start(
@@ -138,8 +138,7 @@ def start(
 
     Raises InputError where it cannot be made, RunExists where there is one of that name.
     """
-    config = _resolve_storage(prepared.config)
-    prepared = replace(prepared, config=config)
+    config = prepared.config
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
     space_text = dump_space(load_search_space(config)[0])
     data_files = _list_data_files(prepared)
@@ -175,10 +174,6 @@ def start(
                 raise  # else another search has just taken the number
             continue
         return Session(**vars(prepared), folder=folder, manifest=manifest)
-
-
-def _resolve_storage(config: SearchConfig) -> SearchConfig:
-    return replace(config, storage=make_absolute(config.storage)) if config.storage else config
 
 
 def _list_table_files(prepared: Prepared) -> dict[str, str]:
@@ -220,7 +215,7 @@ def reopen(
             f"{manifest.resume_command(folder)}"
         )
     manifest.check_again(folder, changes)
-    config = _resolve_storage(manifest.config.change(changes, "nas resume"))
+    config = manifest.config.change(changes, "nas resume")
     check_loggers(config.log)
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")

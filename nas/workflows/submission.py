@@ -23,7 +23,6 @@ from nas.runs.job import ClusterJob
 from nas.space import dump_space, load_space
 from nas.space.library import find_space, list_spaces
 from nas.space.plugins import Plugin, load_plugins, read_plugins
-from nas.study.storage import make_absolute
 from nas.workflows.session import check_join
 
 _ASK_S = 120.0
@@ -180,7 +179,7 @@ def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path, join: boo
 
 def _complete_url(url: str) -> str:
     """Return the URL of a storage with its password, where this machine knows it."""
-    found = SecretUrl(make_absolute(url))
+    found = SecretUrl(url)
     try:
         return found.to_open
     except KeyError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.runs.state import RunState
 from nas.study.records import Counts
-from nas.workflows.keeping import describe_failures
+from nas.workflows.failures import describe_failures
 
 
 def explain_no_score(state: RunState, counts: Counts, *, in_time: bool, exhausted: bool) -> str:

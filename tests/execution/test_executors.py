@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 import pytest
 from command_line import nas as command
+from fakes import Fake, GivesUp, start
 from instant import Instant, config
+from toys import ToySpace
 
 import nas
 from nas.execution import EXECUTORS, ExecutorRow, keep_ready, make_executor
@@ -17,7 +20,11 @@ from nas.execution.child import ChildExecutor
 from nas.execution.config import ExecutorConfig
 from nas.execution.local import LocalExecutor
 from nas.runs.state import RunState
+from nas.space import Choices, Space
+from nas.study.ledger import Ledger
+from nas.study.queue import FixedQueue, Job, NetworkKey
 from nas.study.records import Candidate, TrialState
+from nas.study.storage import claim_storage
 from nas.training.base import Evaluator
 from nas.workflows.observer import Observer
 
@@ -37,7 +44,7 @@ class TurnsExecutor:
             while len(going) < self._trials and (one := queue.ask()) is not None:
                 observer.started(one)
                 going.append((one, Attempt(evaluator, one.choices, one.number, queue.find_parent(one))))
-            if not going:
+            if queue.given_up or not going:
                 return
             one, attempt = going.pop(0)
             STEPS.append(one.number)
@@ -91,6 +98,22 @@ def test_the_command_line_names_it_by_its_address() -> None:
     assert said.code == 0, said
     assert "Turns: 2 trials at a time." in said.out
     assert STEPS == [0, 1] and len(RunState.load(Path("runs/mine")).best(2)) == 2
+
+
+def test_trials_under_way_stay_running_where_the_study_gives_up(tmp_path: Path) -> None:
+    s, heard = start(tmp_path, trials=5, rules=[GivesUp()])
+    TurnsExecutor(2).run(s, Fake(tmp_path / "log", {0: "bug"}), heard)
+    assert [t.state for t in s.trials] == [TrialState.FAILED, TrialState.RUNNING]
+    assert s.given_up and s.ask() is None and s.remaining == 3
+
+
+def test_trainings_that_are_decided_beforehand_are_given_up_too(tmp_path: Path) -> None:
+    space, point = cast("Space", ToySpace()), cast("Choices", {"depth": 2, "w0": 1, "w1": 2})
+    jobs = [Job(NetworkKey("net", seed), space, point, "fake") for seed in range(3)]
+    queue = FixedQueue(jobs, Ledger(claim_storage(None), "fixed"), [GivesUp()])
+    LocalExecutor().run(queue, Fake(tmp_path / "log", {1: "bug"}), Observer())
+    assert str(queue.given_up) == "trial 1 failed"
+    assert [t.state for t in queue.trials] == [TrialState.COMPLETE, TrialState.FAILED]
 
 
 @pytest.mark.usefixtures("turns")

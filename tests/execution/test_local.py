@@ -15,6 +15,7 @@ from fakes import (
     MISUSES,
     Fake,
     FakeTraining,
+    GivesUp,
     breed,
     check_faults,
     check_infinite,
@@ -110,6 +111,17 @@ def test_local_records_a_failure_and_goes_on(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=5)
     LocalExecutor().run(s, Fake(tmp_path / "log", {1: "nan", 2: "bug"}), heard)
     check_faults(s, heard)
+
+
+def test_local_ends_where_the_study_gives_up(tmp_path: Path) -> None:
+    s, heard = start(tmp_path, trials=5, rules=[GivesUp()])
+    LocalExecutor().run(s, Fake(tmp_path / "log", {1: "bug"}), heard)
+    assert str(s.given_up) == "trial 1 failed"
+    assert [t.state for t in s.trials] == [TrialState.COMPLETE, TrialState.FAILED]
+    assert heard.log[-1] == ("failed", 1)
+    resumed, heard = start(tmp_path, trials=5)
+    LocalExecutor().run(resumed, Fake(tmp_path / "log"), heard)
+    assert (resumed.counts.complete, resumed.counts.failed) == (4, 1)
 
 
 def test_local_starts_from_a_parent_where_it_can(tmp_path: Path) -> None:

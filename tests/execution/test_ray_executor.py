@@ -18,6 +18,7 @@ import pytest
 from clusters import Cluster, descendants, wait_until, works
 from fakes import (
     Fake,
+    GivesUp,
     Heard,
     breed,
     check_faults,
@@ -63,6 +64,19 @@ def test_ray_runs_what_local_runs_and_prints_nothing(
     assert list(s.trials) == list(local.trials)
     assert [t.result.parent for t in s.trials] == [None, None, None, None, None, 4]
     assert heard.kept == heard_locally.kept
+
+
+@pytest.mark.slow
+def test_trials_under_way_stay_running_where_the_study_gives_up(tmp_path: Path) -> None:
+    """It ends at once, though theirs would take long."""
+    from nas.execution.ray_executor import RayExecutor
+
+    s, heard = start(tmp_path, trials=5, rules=[GivesUp()])
+    fake = Fake(tmp_path / "log", {0: "bug"}, epoch_s=1.0, epochs=1000)
+    RayExecutor(concurrency=2).run(s, fake, heard)
+    assert str(s.given_up) == "trial 0 failed"
+    assert [t.state for t in s.trials] == [TrialState.FAILED, TrialState.RUNNING]
+    assert heard.of(0) == ["started", "failed"]
 
 
 def test_nodes_are_counted_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,6 +212,24 @@ def test_a_value_that_is_refused(settings: dict[str, Any], message: str) -> None
 
 
 # Files
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("sqlite:///study.db", "sqlite:///{here}/study.db"),
+        ("sqlite:///my data/study.db", "sqlite:///{here}/my data/study.db"),
+        ("sqlite+pysqlite:///a/b.db?timeout=30", "sqlite+pysqlite:///{here}/a/b.db?timeout=30"),
+        ("sqlite:////data/study.db", "sqlite:////data/study.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://host/study.db", "postgresql://host/study.db"),
+    ],
+)
+def test_the_file_of_a_database_is_found_from_any_folder(url: str, kept: str) -> None:
+    config = SearchConfig("tiny", storage=url)
+    assert config.storage == kept.format(here=Path.cwd())
+    assert config.change({"trials": 3}, "test").storage == config.storage
 
 
 def test_what_is_given_wins_and_sections_are_merged() -> None:

@@ -159,7 +159,7 @@ def test_no_database_is_made_by_a_command_that_reads(change: Change, command: tu
     assert (said.code, said.out) == (2, "")
     assert said.err == (
         "error: runs/mine: has its trials in a database, and none that a run folder names is opened by "
-        "itself; where you trust it, add --storage sqlite:///theirs.db\n"
+        f"itself; where you trust it, add --storage sqlite:///{Path('theirs.db').absolute()}\n"
     )
     assert not Path("theirs.db").exists() and not Path("out.py").exists()
 
@@ -224,7 +224,8 @@ def test_all_that_is_missing_is_said_at_once(change: Change) -> None:
     change(
         storage="sqlite:///their own; x.db", sampler="theirs:Own", address="auto", workers=2, in_process=False
     )
-    flags = "--sampler theirs:Own --address auto --storage 'sqlite:///their own; x.db'"
+    url = f"sqlite:///{Path('their own; x.db').absolute()}"
+    flags = f"--sampler theirs:Own --address auto --storage '{url}'"
     assert nas("resume", "runs/mine", "--sampler", "theirs:Own").err.endswith(
         f"go on with: nas resume runs/mine {flags}\n"
     )
@@ -353,7 +354,7 @@ def test_a_url_that_is_mistyped_has_a_password_too(tiny_folder: Path, url: str) 
         ("postgresql+psycopg://me@corp:a/b c@h:1/db?x=a@b", "postgresql+psycopg://me@corp:***@h:1/db?x=a@b"),
         ("postgresql://h/db?password=abc&sslmode=on", "postgresql://h/db?password=***&sslmode=on"),
         ("sqlite:////data:1/a@b.db", "sqlite:////data:1/a@b.db"),
-        ("sqlite:///my data/study.db", "sqlite:///my data/study.db"),
+        ("sqlite:////my data/study.db", "sqlite:////my data/study.db"),
     ],
 )
 def test_only_the_password_is_hidden(url: str, shown: str) -> None:

@@ -141,7 +141,20 @@ def test_there_are_as_many_as_wanted() -> None:
         (("tell", RUN, "0"), "trial 0: tell a score, or why it failed, and one of them"),
         (("tell", RUN, "9", "0.5"), "there is no trial 9; there are trials 0 to 0"),
         (("tell", RUN, "--failed", "x"), "--failed: of which trial?"),
-        (("ask", RUN, "--points", "-", "--n", "2"), "--points: has a network a line"),
+        (
+            ("ask", RUN, "--points", "-", "--n", "2"),
+            "nas ask: points: has a network a line; leave out --n and --running",
+        ),
+        (
+            ("ask", RUN, "--n", "0"),
+            "nas ask: n: 0 is not a number of networks; it is a whole number, 1 or more",
+        ),
+        (
+            ("init", "tiny.yaml", "--range", "1", "0"),
+            "nas init: range: [1.0, 0.0] is not a range; it is its least and its most, such as 0 100",
+        ),
+        (("init", "tiny.yaml", "--range", "0", "much"), "nas init: range: [0.0, 'much'] is not a range; "),
+        (("init", "tiny.yaml", "--metric", ""), "nas init: metric: '' is not a name; it is a text of one "),
         (("ask", "runs/onw"), "runs/onw: there is no such run; did you mean 'runs/own'?"),
         (
             ("resume", RUN),

@@ -340,6 +340,16 @@ def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it() -> Non
     assert [(p.name, p.networks) for p in found] == [(PROXY, 6), ("other", 4)]
 
 
+def test_a_calibration_whose_first_trainings_all_fail_ends() -> None:
+    said = nas("calibrate", "tiny.yaml", *SHORT, *PLAN, "--name", "none", "--lr", "1e38")
+    assert (said.code, said.err) == (
+        1,
+        "error: runs/none: the first 5 trials all failed: nan_loss: the logits were not finite after epoch "
+        "1. Mend the cause, then go on with: nas resume runs/none\n",
+    )
+    assert len(load_trials(RunFolder(Path("runs/none")))) == 5
+
+
 def test_a_time_limit_stops_a_calibration() -> None:
     said = nas("calibrate", "tiny.yaml", *SHORT, *PLAN, "--name", "none", "--time-limit", "0.001s")
     assert said.code == 0

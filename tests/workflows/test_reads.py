@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,7 @@ from command_line import SHORT, nas
 
 from nas.files import read_text
 from nas.runs.config import SearchConfig
+from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.space import parse_space
 from nas.study.ledger import Ledger
@@ -65,6 +67,14 @@ def test_a_search_reads_what_it_is_of_once() -> None:
     """The space is read by the search, and by the folder that gets a copy of it."""
     found = reads("search", "tiny.yaml", "--name", "mine", "--trials", "2", *FLAGS)
     assert found == {"run.yaml": 0, "manifests": 0, "configs": 1, "storages": 1, "spaces": 2}
+
+
+def test_a_search_in_a_database_makes_its_config_once_too() -> None:
+    storage = ("--storage", "sqlite:///study.db")
+    found = reads("search", "tiny.yaml", "--name", "mine", "--trials", "2", *storage, *FLAGS)
+    assert (found["run.yaml"], found["configs"]) == (0, 1)
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    assert Manifest.read(RunFolder(Path("runs/mine"))).config.storage == url
 
 
 def test_a_longer_search_reads_nothing_more() -> None:

@@ -29,7 +29,7 @@ from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study.queue import JobKey, NetworkKey
-from nas.study.records import Trial
+from nas.study.records import Trial, TrialState
 from nas.study.stored import read_trials
 from nas.workflows.versus.pairs import Difference
 from nas.workflows.versus.verdict import Verdict, VersusStanding, compare_at_equal_cost, word_claim
@@ -443,6 +443,14 @@ def test_a_training_that_fails_leaves_its_pair_out(versus: VersusFolder) -> None
     standings = rank(contestants, known, 2, Budget(), 0)
     assert standings[1].scores[1] is None and standings[1].difference is None
     assert "plain.yaml: 1 of 2 seeds have a score" in " ".join(list_doubts(standings, 2, ()))
+
+
+def test_trainings_whose_first_all_fail_end(run: RunFolder) -> None:
+    said = nas("versus", "runs/mine", *WHO, *SHORT, "--lr", "1e38")
+    assert said.code == 1
+    assert "the first 5 trials all failed: nan_loss: the training loss was nan in epoch 1. " in said.err
+    assert "Mend the cause, then go on with: nas versus runs/mine --workers 0" in said.err
+    assert [trial.state for trial in read_ended()] == [TrialState.FAILED] * 5
 
 
 @pytest.mark.slow

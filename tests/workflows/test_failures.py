@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.cost import Cost
 from nas.study.records import Candidate, Trial, TrialState
 from nas.training.base import Failure, FailureReason
-from nas.workflows.keeping import describe_failures
+from nas.workflows.failures import describe_failures
 
 NAN, DIED = FailureReason.NAN_LOSS, FailureReason.WORKER_DIED
 
