@@ -418,6 +418,24 @@ def test_width_multiplies_the_channels_of_cells() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("width", "form", "channels"),
+    [(0.5, "fixed", 16), (0.5, "at_least", 16), (2, "fixed", 16), (2, "at_least", 32)],
+)
+def test_channels_of_cells_may_be_left_alone_by_the_width(width: float, form: str, channels: int) -> None:
+    """Each reduction doubles them all the same."""
+    space = parse_space(
+        f"input: [3, 8, 8]\nwidth: {width}\nnetwork: [cell: {{name: c, out: {{{form}: 16}}, reductions: 1, "
+        "normal: {nodes: 1, inputs: [prev1], ops: {conv: {kernel: {choice: [1, 3]}}}}, "
+        "reduction: {nodes: 1, inputs: [prev1], ops: skip_connect}}]"
+    )
+    net = space.architecture(space.smallest())
+    given = [net.shapes[f"c.cell{i}.node1.op1.norm"][0] for i in (1, 2, 3)]
+    assert given == [channels, 2 * channels, 2 * channels]
+    check_counts(space, points(space, 10) or [])
+    check_reads_back(space, random.Random(0))
+
+
 def test_operators_of_later_cells_are_dropped_more_often_but_identities_never() -> None:
     nodes = "normal: {nodes: 1, inputs: [prev1, prev1], ops: [conv, identity]}"
     net = stack(f"out: 4, depth: 2, reductions: 1, {nodes}, {STEP}", "input: [3, 16, 16]\ndrop_path: 0.5")
