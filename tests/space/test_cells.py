@@ -409,6 +409,20 @@ def test_a_block_of_ones_own_is_an_operator() -> None:
     assert shape(net) == (8, 8, 8)
 
 
+@pytest.mark.parametrize(
+    "body", ["{conv2d: {out: $out}}", "{choice: [conv2d: {out: $out}, conv: {out: $out}]}"]
+)
+def test_a_block_of_ones_own_without_a_stride_takes_none(body: str) -> None:
+    """Nor once it is written out: what cannot be built, at the stride of a reduction, cannot be then."""
+    space = parse_space(
+        f"input: [3, 8, 8]\nblocks: {{thin: {{args: {{out: null}}, body: {body}}}}}\nnetwork: [cell: {{name: c, "
+        f"out: 4, reductions: 1, {ONE}, reduction: {{nodes: 1, inputs: [prev1], "
+        "ops: {choice: [thin: {out: $out}, skip_connect]}}}]"
+    )
+    assert space.count == parse_space(dump_space(space)).count == 1
+    check_counts(space, points(space, 10) or [])
+
+
 def test_width_multiplies_the_channels_of_cells() -> None:
     net = stack(f"out: 12, {ONE}, {STEP}", "input: [3, 16, 16]\nwidth: 1.5")
     assert {node.shape[0] for node in net.nodes if ".cell" in node.name and isinstance(node.op, Conv2d)} == {

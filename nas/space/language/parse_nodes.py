@@ -226,7 +226,8 @@ class NodeParser(ValueParser):
         reject_name(body, context, "a block's only node takes the block's name")
         if name is not None and not isinstance(body, Listing) and get_block(body) not in self.definitions:
             body = Listing((body,), body.place)  # so that all inside is named by the place that it has
-        return self.parse_node(body, inside, name)
+        node = self.parse_node(body, inside, name)
+        return _settle(node, context.implied) if in_stage else node
 
     def parse_operator(self, item: Item, context: Context) -> Node:
         """Parse an operator of a cell: a node that takes the cell's channels and stride by default."""
@@ -353,6 +354,21 @@ class NodeParser(ValueParser):
                 rule = "blocks use it inside, so it cannot be a choice; give a plain value"
                 raise SpaceError(inner.place, context.at(key).path, rule)
             self.defaults.setdefault(block, {})[key] = (value, inner.place)
+
+
+def _settle(node: Node, implied: Iterable[str]) -> Node:
+    """Return the node of a block with the defaults of what it would take of the stage or cell around, had it
+    no block around: only its arguments take these."""
+    match node:
+        case Alternative() | LayerNodes():
+            return replace(node, nodes=tuple(_settle(one, implied) for one in node.nodes))
+        case Call():
+            known, given = get_block_arguments(node.block), dict(node.args)
+            own = {key: known[key].default for key in implied if key in known}
+            ordered = ((key, given.get(key, own.get(key))) for key in known if key in {*given, *own})
+            return replace(node, args=tuple(ordered))
+        case _:
+            return node
 
 
 def _require(item: Mapping, key: str, form: str, context: Context) -> Item:
