@@ -38,6 +38,7 @@ BLOCKS = {
     "identity": {},
     "zero": {},
     "mine": {"wide": "out", "size": "kernel"},
+    "slim": {"wide": "out", "size": "kernel"},
 }
 MINE = {
     "args": {"wide": None, "size": 3},
@@ -46,6 +47,7 @@ MINE = {
         {"residual": {"body": {"conv": {"out": "$wide", "kernel": "$size"}}}},
     ],
 }
+SLIM = {"args": {"wide": None, "size": 3}, "body": {"conv2d": {"out": "$wide", "kernel": "$size"}}}
 CELL_OPS: list[Any] = [
     "identity", "skip_connect", "zero", {"max_pool": {"kernel": 3}}, "conv", "dil_conv",
     {"conv2d": {"kernel": 3}}, {"mine": {"wide": "$out"}},
@@ -249,7 +251,12 @@ def documents(draw: Any, budget: int = 5, only_cells: bool = False) -> dict[str,
     else:
         network = [writer.named_node(_Place(), 3) for _ in range(writer.one_of([1, 2, 3]))]
     height = writer.one_of([3, 4, 8, {"choice": [4, 8]}])
-    document = {"name": "random", "input": [3, height, 4], "classes": 5, "blocks": {"mine": MINE}}
+    document = {
+        "name": "random",
+        "input": [3, height, 4],
+        "classes": 5,
+        "blocks": {"mine": MINE, "slim": SLIM},
+    }
     if writer.one_of([False, False, True]):
         document["width"] = writer.value("expand", _Place("width"))
     if writer.one_of([False, False, True]):

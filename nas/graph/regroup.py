@@ -39,7 +39,13 @@ def regroup(simple: Architecture) -> tuple[list[str], Edges]:
 
 @lru_cache(1 << 14)
 def _label(op: Operator, shape: Shape) -> str:
-    return f"{op!r} {shape}"
+    """Return a label that is equal for equal operators: 1 and 1.0 are one number."""
+    arguments = {name: _drop_point(value) for name, value in op.arguments().items()}
+    return f"{type(op).__qualname__} {arguments} {shape}"
+
+
+def _drop_point(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass

@@ -41,7 +41,7 @@ def inherit_filters(
     for each filter anew. An input that is no copy of what the parent's filter reads gets zeros, and a filter
     that has none else stays as it is in `own`.
     """
-    is_depthwise = groups == len(own) == len(inputs) and their_groups == len(theirs)
+    is_depthwise = groups == len(own) == len(inputs) and their_groups == len(theirs) and theirs.shape[1] == 1
     outputs = inputs if is_depthwise else cycle_origins(len(own), len(theirs))
     width, their_width = own.shape[1], theirs.shape[1]
     first = torch.arange(len(own)) // (len(own) // groups) * width

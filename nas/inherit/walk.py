@@ -126,8 +126,9 @@ class Walk:
         match node.op, twin.op:
             case Conv2d() as op, Conv2d() as their_op:
                 return self._inherit_convolution(node, op, their_op, source)
-            case Linear(), _:
-                return self._inherit_filters(node, source, 1, 1)
+            case Linear() as op, Linear() as their_op:
+                tie = self._inherit_filters(node, source, 1, 1)
+                return replace(tie, exact=tie.exact and (op.bias or not their_op.bias))
             # Statistics are those of single channels, so copies of a channel take copies of them.
             case BatchNorm() as op, BatchNorm() as their_op:
                 self._inherit_vectors(self.list_state_names(node), source.origin)

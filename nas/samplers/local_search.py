@@ -42,4 +42,4 @@ class LocalSearchSampler(PointSampler):
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
         climbs = {trial.number: trial.system_attrs.get(_CLIMB, 0) for trial in trials}
         latest = max(climbs.values(), default=0)
-        return latest, [member for member in list_known(study) if climbs[member.number] == latest]
+        return latest, [member for member in list_known(study) if climbs.get(member.number, 0) == latest]

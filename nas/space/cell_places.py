@@ -6,13 +6,13 @@ After NASNet (Zoph et al. 2018, figure 2), AmoebaNet (Real et al. 2019) and DART
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.blocks import Builder, Ref
 from nas.blocks.cells import act_conv, factorized_reduce
 from nas.ops import Shape, ShapeError
 from nas.ops.base import expect_image, format_shape
-from nas.space.language.tree import CellKind
+from nas.space.language.tree import CellKind, Unscaled
 
 NORMAL, REDUCTION = 0, 1
 
@@ -32,7 +32,7 @@ class CellPlace:
     """
 
     kind: int
-    out: int
+    out: int | Unscaled
     entering: Shape
     leaving: Shape
 
@@ -54,7 +54,11 @@ def list_cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
 
 
 def place_cells(
-    shape: Shape, out: int, depth: int, reductions: int, scaled: Callable[[int], int]
+    shape: Shape,
+    out: int | Unscaled,
+    depth: int,
+    reductions: int,
+    scaled: Callable[[int | Unscaled], int],
 ) -> list[CellPlace]:
     """Return the cells of a stack behind an image of this shape; `scaled` applies the width.
 
@@ -63,7 +67,8 @@ def place_cells(
     _, height, width = expect_image(shape)
     places = []
     for kind, group in list_cell_kinds(depth, reductions):
-        channels = scaled(out << group)
+        asked = _double(out, group)
+        channels = scaled(asked)
         entering = (channels, height, width)
         if kind == REDUCTION:
             if min(height, width) == 1:
@@ -72,8 +77,12 @@ def place_cells(
                     "use fewer reductions or a larger input"
                 )
             height, width = -(-height // 2), -(-width // 2)
-        places.append(CellPlace(kind, out << group, entering, (channels, height, width)))
+        places.append(CellPlace(kind, asked, entering, (channels, height, width)))
     return places
+
+
+def _double(out: int | Unscaled, times: int) -> int | Unscaled:
+    return replace(out, channels=out.channels << times) if isinstance(out, Unscaled) else out << times
 
 
 def prepare_input(net: Builder, x: Ref, entering: Shape) -> Ref:

@@ -81,7 +81,10 @@ def _spread(network: Space, dimension: str, most: float, steps: int) -> list[flo
     base = network.amount({}, MACS)
 
     def grow(factor: float) -> float:
-        return scale_unchecked(network, Scale(**{dimension: factor})).amount({}, MACS) / base
+        try:
+            return scale_unchecked(network, Scale(**{dimension: factor})).amount({}, MACS) / base
+        except InputError:  # deeper than a file may say
+            return math.inf
 
     factors = spread_evenly(most, _FINE)
     end = factors[bisect_right(factors, 2 * (1 + NEAR), key=grow) - 1]

@@ -89,7 +89,7 @@ class _Elaborator:
         self._layers_done = 0
         self._layers: dict[str, int] = {}
         self._strides: dict[str, int] = {}
-        self._channels: dict[str, int] = {}
+        self._channels: dict[str, int | Unscaled] = {}
         """Of the cell that is being built, by the path of its stack."""
 
     def build(self, node: Node, x: Ref) -> Ref:
@@ -225,7 +225,7 @@ class _Elaborator:
         if isinstance(value, CellOut):
             return self._channels[value.cell]
         if isinstance(value, PerLayer):
-            return value.values[self._layers[value.stage] - 1]
+            return self._get_value(value.values[self._layers[value.stage] - 1])
         if isinstance(value, StageStride):
             return self._strides[value.stage] if self._layers[value.stage] == 1 else 1
         return value
@@ -235,7 +235,7 @@ def add_call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], wid
     """Add one block or operator. Raises ShapeError where shapes do not fit."""
     known = get_block_arguments(node.block)
     channels = {
-        key: _scale_to_width(arguments.get(key, argument.default), width)
+        key: scale_channels(arguments.get(key, argument.default), width)
         for key, argument in known.items()
         if argument.kind is _CHANNELS
     }
@@ -289,15 +289,11 @@ def locate_errors(node: Call | Residual | Parallel | Cells | CellNode) -> Iterat
         raise SpaceError(node.place, node.path, str(error)) from None
 
 
-def _scale_to_width(channels: int | Unscaled, width: float) -> int:
+def scale_channels(channels: int | Unscaled, width: float) -> int:
+    """Return channels times width, as a multiple of 8; at width 1 they stay as they are."""
     if isinstance(channels, Unscaled):
         least = channels.channels
         return max(least, scale_channels(least, width)) if channels.at_least else least
-    return scale_channels(channels, width)
-
-
-def scale_channels(channels: int, width: float) -> int:
-    """Return channels times width, as a multiple of 8; at width 1 they stay as they are."""
     return channels if width == 1 else round_channels(channels * width)
 
 

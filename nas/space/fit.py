@@ -33,6 +33,7 @@ from nas.space.language.tree import (
     Stage,
     StageStride,
     Value,
+    find_couplings,
     list_chain,
     list_own_values,
     walk,
@@ -147,7 +148,8 @@ def _find_point(space: Space) -> Choices:
     smallest."""
 
     def choose(name: str, options: tuple[Option, ...]) -> Option:
-        return max(options, key=lambda o: float(o or 0)) if name.endswith(".stride") else options[0]
+        strides = [option for option in options if isinstance(option, int)]
+        return max(strides, default=options[0]) if name.endswith(".stride") else options[0]
 
     point = space.sample(choose)
     try:
@@ -263,10 +265,9 @@ def _check_couplings(space: Space) -> None:
     """Raise InputError where a choice of a stride or a size has gone that something else is coupled with."""
     known = space.declared
     for node in walk(space.network):
-        for value in list_own_values(node):
-            for one in value.values if isinstance(value, PerLayer) else (value,):
-                if isinstance(one, SameAs) and one.target not in known:
-                    raise InputError(
-                        f"{one.place}: is the same as '{one.target}', a stride or size that is no choice at "
-                        "another input; give one of the two a value of its own"
-                    )
+        for one in find_couplings(list_own_values(node)):
+            if one.target not in known:
+                raise InputError(
+                    f"{one.place}: is the same as '{one.target}', a stride or size that is no choice at "
+                    "another input; give one of the two a value of its own"
+                )

@@ -10,10 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from nas.errors import InputError
-from nas.kinds import number
+from nas.kinds import Kind, number
+from nas.ops.arguments import Ratio
+from nas.space.language.parse_cells import CELL_DEPTH
+from nas.space.language.parse_nodes import STAGE_DEPTH
+from nas.space.language.parse_values import get_kind
 from nas.space.language.source import SpaceError
 from nas.space.language.stages import find_max_depth
 from nas.space.language.tree import (
@@ -30,6 +35,7 @@ from nas.space.language.tree import (
     Sequence,
     Stage,
     Value,
+    find_couplings,
     list_children,
     list_own_values,
     walk,
@@ -110,7 +116,9 @@ class _Scaler:
 
     def scale_width(self, value: Value) -> Value:
         """Scale the multiplier of channels, to ten digits, so that 1.1 * 1.1 reads 1.21."""
-        return _map_options(value, lambda width: round(width * self._scale.width, 10))
+        return _map_options(
+            value, lambda width: self._check(get_kind(Ratio), round(width * self._scale.width, 10))
+        )
 
     def scale_node(self, node: Node) -> Node:
         match node:
@@ -140,7 +148,7 @@ class _Scaler:
             case Stage():
                 return self._scale_stage(node)
             case Cells():
-                return replace(node, depth=_map_options(node.depth, self._scale_depth))
+                return replace(node, depth=_map_options(node.depth, partial(self._scale_depth, CELL_DEPTH)))
 
     def _scale_stage(self, stage: Stage) -> Stage:
         if self._layers:
@@ -151,8 +159,8 @@ class _Scaler:
                 block=self.scale_node(stage.block),
             )
         old = find_max_depth(stage.depth, self._space.declared)
-        depth = _map_options(stage.depth, self._scale_depth)
-        new = self._scale_depth(old)
+        depth = _map_options(stage.depth, partial(self._scale_depth, STAGE_DEPTH))
+        new = self._scale_depth(STAGE_DEPTH, old)
         self._layers[stage.path] = tuple(
             0 if new == 1 else round(i * (old - 1) / (new - 1)) for i in range(new)
         )
@@ -160,13 +168,22 @@ class _Scaler:
         del self._layers[stage.path]
         return result
 
-    def _scale_depth(self, depth: int) -> int:
+    def _scale_depth(self, kind: Kind, depth: int) -> int:
         """Scale and round up, but not for what floating point adds to a whole number."""
-        return max(1, math.ceil(round(depth * self._scale.depth, 9)))
+        return int(self._check(kind, max(1, math.ceil(round(depth * self._scale.depth, 9)))))
+
+    def _check(self, kind: Kind, scaled: Any) -> Any:
+        """Return a scaled value. Raises InputError for one that no file of a space may have."""
+        try:
+            return kind.read(scaled)
+        except ValueError as error:
+            name = self._space.name
+            raise InputError(f"'{name}' cannot be scaled so far: {error}; scale it by less") from None
 
     def _stretch_value(self, value: Value) -> Value:
         if isinstance(value, PerLayer):
-            return replace(value, values=self._stretch_layers(value.values, value.stage, value.values))
+            values = tuple(map(self._stretch_value, value.values))
+            return replace(value, values=self._stretch_layers(values, value.stage, values))
         return value
 
     def _stretch_layers(self, old: tuple[Any, ...], stage: str, values: Iterable[Value]) -> tuple[Any, ...]:
@@ -188,10 +205,8 @@ class _Scaler:
         """Raise InputError where a value that is scaled is the same decision as one that is not."""
         own = {value.name for value in scaled_values if isinstance(value, Choice)}
         for node in walk(self._space.network):
-            for value in list_own_values(node):
-                if isinstance(value, SameAs) and (value.target in own) != any(
-                    value is v for v in scaled_values
-                ):
+            for value in find_couplings(list_own_values(node)):
+                if (value.target in own) != any(value is v for v in scaled_values):
                     raise InputError(
                         f"{value.place}: '{value.target}' couples a depth, width or input size with "
                         "something else, so it cannot be scaled; scale a network of the space instead"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.blocks import is_detail
 from nas.blocks.builder import Parts
-from nas.cost import Cost
+from nas.cost import Cost, format_large
 from nas.errors import InputError, suggest_word
 from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
@@ -220,13 +220,18 @@ class Space:
 
         Raises InputError where its networks have more than can be counted.
         """
-        from nas.space.counting.uniform import MOST_AMOUNT, Uniform  # with numpy
+        from nas.space.counting.uniform import MOST_AMOUNT, MOST_POINTS, Uniform  # with numpy
 
         counted = budget.counted
         most = self.ends(counted).most.value
         if most > MOST_AMOUNT:
             raise InputError(
                 f"{self.file}: its networks have up to {most:,} {counted.noun}, more than can be counted"
+            )
+        if self.count > MOST_POINTS:
+            raise InputError(
+                f"{self.file}: has {format_large(self.count)} networks, more than can be drawn from; leave "
+                "some choices out, or make them for whole stages"
             )
         return Uniform(self.points, most, budget, self.amount, self.note_cost)
 

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nas.graph.regroup as regrouping
 from nas.blocks import Builder, Ref
 from nas.graph import Architecture, Node, hash_network, simplify
 from nas.graph.module import build_module
@@ -33,6 +34,7 @@ from nas.ops import (
     MaxPool,
     Multiply,
     Operator,
+    Times,
     Zero,
 )
 
@@ -337,6 +339,18 @@ def test_any_operator_argument_changes_the_hash(rows: Rows, data: st.DataObject)
         == changed.nodes[i].shape
     )
     assert hash_network(changed) != hash_network(simple)
+
+
+@pytest.mark.parametrize("one", [BatchNorm(gamma=1), Times(2)], ids=["norm", "times"])
+def test_a_whole_number_and_its_float_are_one_whatever_was_hashed_before(one: Operator) -> None:
+    """As `basic` says of its last norm, and a file of a constant."""
+    other = dataclasses.replace(one, **{key: float(value) for key, value in one.arguments().items()})
+    assert one == other and repr(one) != repr(other)
+    hashes = set()
+    for op in (one, other):
+        regrouping._label.cache_clear()  # as in another process
+        hashes.add(hash_network(network((op, (0,)))))
+    assert len(hashes) == 1
 
 
 @given(row_lists())

@@ -162,6 +162,21 @@ def test_what_cannot_be_kept_is_taken_by_place(
     assert result.share > 0.5
 
 
+def test_a_linear_layer_without_its_bias_is_another_function() -> None:
+    """As a convolution is; one that has a bias more keeps the function."""
+    biased, plain = (
+        network(f"{STEM}, global_pool, flatten", f"logits: {{bias: {bias}}}") for bias in ("true", "false")
+    )
+    assert not check(plain, biased).exact and check(biased, plain).exact
+
+
+def test_groups_of_several_inputs_are_not_depthwise() -> None:
+    """However many filters there are: their inputs have other origins."""
+    body = "conv: {out: 16}, channel_slice: {start: %s, stop: 16}, conv: {out: 8, groups: 8}"
+    child, parent = (network(body % start) for start in (8, 0))
+    assert not check(child, parent).exact
+
+
 def test_pixels_behind_flatten_keep_their_weights() -> None:
     parent, child = (network(f"conv: {{out: {out}, stride: 4}}", "flatten, logits") for out in (4, 10))
     assert check(child, parent).exact

@@ -409,6 +409,22 @@ def test_an_empty_band_names_the_nearest_costs(command: list[str], tmp_path: Pat
     )
 
 
+@pytest.mark.slow
+def test_more_networks_than_can_be_drawn_from_are_counted_and_refused() -> None:
+    kernel = "{choice: [1, 3, 5, 7], per: layer}"
+    act = "{choice: [none, relu, relu6, leaky_relu, elu, gelu, silu, hardswish, mish, tanh], per: layer}"
+    stage = f"stage: {{depth: 1000, block: {{conv: {{out: 8, kernel: {kernel}, act: {act}}}}}}}"
+    networks = f"[{', '.join([stage] * 4)}]"
+    space = parse_space(f"input: [3, 8, 8]\nnetwork: {networks}", "huge.yaml")
+    assert space.count == 40**4000
+    with pytest.raises(InputError) as error:
+        space.uniform(Budget({MACS: parse_interval("100M")}))
+    assert str(error.value) == (
+        "huge.yaml: has 1.74 x 10^6408 networks, more than can be drawn from; leave some choices out, or "
+        "make them for whole stages"
+    )
+
+
 def test_a_choice_of_many_options_is_counted() -> None:
     space = parse_space(
         "input: [3, 8, 8]\nclasses: 2\nnetwork:\n- conv2d: {out: {range: [1, 3000]}}\n- classifier"

@@ -409,6 +409,20 @@ def test_a_block_of_ones_own_is_an_operator() -> None:
     assert shape(net) == (8, 8, 8)
 
 
+@pytest.mark.parametrize(
+    "body", ["{conv2d: {out: $out}}", "{choice: [conv2d: {out: $out}, conv: {out: $out}]}"]
+)
+def test_a_block_of_ones_own_without_a_stride_takes_none(body: str) -> None:
+    """Nor once it is written out: what cannot be built, at the stride of a reduction, cannot be then."""
+    space = parse_space(
+        f"input: [3, 8, 8]\nblocks: {{thin: {{args: {{out: null}}, body: {body}}}}}\nnetwork: [cell: {{name: c, "
+        f"out: 4, reductions: 1, {ONE}, reduction: {{nodes: 1, inputs: [prev1], "
+        "ops: {choice: [thin: {out: $out}, skip_connect]}}}]"
+    )
+    assert space.count == parse_space(dump_space(space)).count == 1
+    check_counts(space, points(space, 10) or [])
+
+
 def test_width_multiplies_the_channels_of_cells() -> None:
     net = stack(f"out: 12, {ONE}, {STEP}", "input: [3, 16, 16]\nwidth: 1.5")
     assert {node.shape[0] for node in net.nodes if ".cell" in node.name and isinstance(node.op, Conv2d)} == {
@@ -416,6 +430,24 @@ def test_width_multiplies_the_channels_of_cells() -> None:
         40,
         72,
     }
+
+
+@pytest.mark.parametrize(
+    ("width", "form", "channels"),
+    [(0.5, "fixed", 16), (0.5, "at_least", 16), (2, "fixed", 16), (2, "at_least", 32)],
+)
+def test_channels_of_cells_may_be_left_alone_by_the_width(width: float, form: str, channels: int) -> None:
+    """Each reduction doubles them all the same."""
+    space = parse_space(
+        f"input: [3, 8, 8]\nwidth: {width}\nnetwork: [cell: {{name: c, out: {{{form}: 16}}, reductions: 1, "
+        "normal: {nodes: 1, inputs: [prev1], ops: {conv: {kernel: {choice: [1, 3]}}}}, "
+        "reduction: {nodes: 1, inputs: [prev1], ops: skip_connect}}]"
+    )
+    net = space.architecture(space.smallest())
+    given = [net.shapes[f"c.cell{i}.node1.op1.norm"][0] for i in (1, 2, 3)]
+    assert given == [channels, 2 * channels, 2 * channels]
+    check_counts(space, points(space, 10) or [])
+    check_reads_back(space, random.Random(0))
 
 
 def test_operators_of_later_cells_are_dropped_more_often_but_identities_never() -> None:

@@ -211,13 +211,49 @@ def test_a_network_without_stages() -> None:
     assert scale_space(space, Scale(width=2)).cost({}).params > space.cost({}).params
 
 
-def test_a_depth_that_is_coupled_with_something_else() -> None:
-    text = NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},")
+COUPLED_KERNEL = """
+network:
+  - stage: {name: s2, depth: {choice: [1, 3]}, block: {conv: {out: 8}}}
+  - stage:
+      depth: 2
+      block:
+        conv: {out: 8, kernel: {layers: [3, {same_as: s2.depth}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("space", "factors", "message"),
+    [
+        ("network: [stage: {depth: 300, block: {conv: {out: 8}}}]", {"depth": 4},
+         "1200 is not a depth; a depth is a whole number of layers from 1 to 1,000"),
+        ("network: [cell: {out: 8, depth: {choice: [1, 6]}, normal: "
+         "{nodes: [{inputs: [prev1], ops: [conv]}]}}]", {"depth": 20},
+         "120 is not a number of normal cells in a group; it is a whole number from 1 to 100"),
+        ("width: 20\nnetwork: [conv: {out: 8}]", {"width": 60},
+         "1200 is not a ratio; a ratio is a number above 0, at most 1,000"),
+        ("network: [conv: {out: 8}]", {"width": 1e-11},
+         "0.0 is not a ratio; a ratio is a number above 0, at most 1,000"),
+    ],
+)  # fmt: skip
+def test_no_file_is_scaled_beyond_what_a_file_may_say(
+    space: str, factors: dict[str, float], message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        scale_space(parse_space(f"name: net\n{space}"), Scale(**factors))
+    assert str(error.value) == f"'net' cannot be scaled so far: {message}; scale it by less"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},"), 13), (COUPLED_KERNEL, 7)],
+    ids=["another node's", "in a list of layers"],
+)
+def test_a_depth_that_is_coupled_with_something_else(text: str, line: int) -> None:
     with pytest.raises(InputError) as error:
         scale_space(parse_space(text, "net.yaml"), Scale(depth=2))
     assert str(error.value) == (
-        "net.yaml:13: 's2.depth' couples a depth, width or input size with something else, so it cannot be "
-        "scaled; scale a network of the space instead"
+        f"net.yaml:{line}: 's2.depth' couples a depth, width or input size with something else, so it cannot "
+        "be scaled; scale a network of the space instead"
     )
 
 

@@ -136,3 +136,13 @@ def test_coefficients_that_do_not_double() -> None:
 
 def test_the_default_is_efficientnet_s() -> None:
     assert str(Coefficients.parse("1.2, 1.1, 1.15")) == str(EFFICIENTNET)
+
+
+def test_a_depth_near_the_most_of_a_file_is_not_doubled() -> None:
+    """Of 100 cells; the rest of twice the MACs is the width's, or the resolution's."""
+    network = parse_space(
+        "input: [3, 16, 16]\nnetwork:\n- cell: {name: c, out: 256, depth: 60, "
+        "normal: {nodes: 1, inputs: [prev1], ops: {conv2d: {kernel: 3}}}}\n- classifier"
+    )
+    found = double(network, 2)
+    assert 1.5 < max(one.coefficients.depth for one in found) <= 100 / 60

@@ -147,6 +147,9 @@ def test_details_of_operators_reach_inside_blocks() -> None:
         ("network: [conv: {out: 8, kernel: {fixed: 3}}]", "mine.yaml:1: conv.kernel: fixed and at_least are for "
          "channels, which the width multiplies; this is not an odd kernel size; a kernel is 1, 3, 5, 7, ... or a "
          "pair of these, such as [1, 7]"),
+        ("input: [{fixed: 3}, 8, 8]\nnetwork: [classifier]", "mine.yaml:1: input.channels: fixed and at_least are "
+         "for channels, which the width multiplies; this is not a number of channels; channels are a whole number "
+         "from 1 to 1,000,000"),
         ("network: [conv: {out: {fixed: 0}}]", "mine.yaml:1: conv.out: 0 is not a number of channels; channels are "
          "a whole number from 1 to 1,000,000"),
         ("defaults: {batch_norm: {eps: {choice: [0.1, 0.2]}}}\nnetwork: [classifier]", "mine.yaml:1: "

@@ -142,6 +142,11 @@ def test_a_stride_that_is_a_choice_becomes_1_and_no_choice() -> None:
     assert list(fit_input(space, 16).space.declared) == ["b.out"]
 
 
+def test_a_choice_that_is_named_as_a_stride_may_be_anything() -> None:
+    text = "network: [conv: {out: 8, stride: 2, act: {choice: [relu, silu], name: a.stride}}, classifier]"
+    assert fit_input(parse_space(text), 112).strides == ("conv",)
+
+
 def test_strides_that_are_one_decision_fall_together() -> None:
     space = small(
         "stage: {name: a, stride: {choice: [1, 2]}, block: {conv: {out: 8}}}",

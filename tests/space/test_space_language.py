@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from itertools import pairwise
@@ -258,6 +259,57 @@ def test_one_value_for_each_layer() -> None:
     assert shape(space.architecture({"s.layer2.out": 6})) == (6, 16, 16)
 
 
+def test_a_value_of_a_layer_may_be_any_value() -> None:
+    """The stage's stride, channels that the width leaves alone, what an argument has in that layer."""
+    net = built(
+        "- stage:",
+        "    name: s",
+        "    depth: 2",
+        "    stride: 2",
+        "    block: [conv2d: {out: {layers: [{fixed: 4}, 8]}, stride: {layers: [$stride, 2]}}]",
+        top="input: [3, 16, 16]\nwidth: 2",
+    )
+    assert [node.shape for node in net.nodes] == [(4, 8, 8), (16, 4, 4)]
+    space = space_of(
+        "- stage: {name: s, depth: 2, block: {end: {kernel: {layers: [3, {choice: [1, 5]}]}, "
+        "out: {layers: [{fixed: 6}, 7]}}}}",
+        top="input: [3, 16, 16]\nblocks: {end: {args: {out: null, kernel: null}, "
+        "body: {conv2d: {out: $out, kernel: {layers: [$kernel, $kernel]}}}}}",
+    )
+    assert list(space.declared) == ["s.layer2.kernel"] and space.count == 2
+    net = space.architecture({"s.layer2.kernel": 5})
+    assert list(ops(net).values()) == [Conv2d(6, 3), Conv2d(7, 5)]
+    assert space.cost({"s.layer2.kernel": 5}) == net.cost
+    check_reads_back(space, random.Random(0))
+
+
+@pytest.mark.parametrize(
+    ("value", "argument"),
+    [("{layers: [1, 3]}", "kernel"), ("{choice: [1, 3], per: layer}", "kernel"), ("$stride", "stride")],
+)
+def test_what_is_of_an_outer_stage_is_not_used_in_an_inner_one(value: str, argument: str) -> None:
+    """A file has no way to say it once the block is written out."""
+    inner = f"stage: {{name: t, depth: 2, block: {{conv: {{out: 8, {argument}: $x}}}}}}"
+    top = f"blocks: {{b: {{args: {{x: 1}}, body: [{inner}]}}}}"
+    with pytest.raises(SpaceError) as error:
+        space_of("- stage:", "    name: s", "    depth: 2", f"    block: {{b: {{x: {value}}}}}", top=top)
+    assert str(error.value) == (
+        f"s.yaml:1: s.t.{argument}: '$x' is another in each layer of stage 's', and this node is repeated by "
+        "stage 's.t' in it; give a value that is the same in all layers, or use it outside of the inner stage"
+    )
+
+
+def test_a_choice_of_an_outer_stage_may_be_shared_with_an_inner_one() -> None:
+    space = space_of(
+        "- stage: {name: s, depth: 2, block: {b: {out: {choice: [4, 8], per: layer}}}}",
+        top="input: [3, 16, 16]\nblocks: {b: {args: {out: 1}, "
+        "body: [{conv2d: {out: $out}}, {stage: {name: t, depth: 2, block: {conv2d: {out: $out}}}}]}}",
+    )
+    net = space.architecture({"s.layer1.out": 4, "s.layer2.out": 8})
+    assert [node.shape[0] for node in net.nodes] == [4, 4, 4, 8, 8, 8]
+    check_reads_back(space, random.Random(0))
+
+
 def test_coupled_values_are_one_decision_even_before_it_is_declared() -> None:
     space = space_of("- conv2d: {out: {same_as: b.out}}", "- conv2d: {name: b, out: {choice: [4, 8]}}")
     assert list(space.declared) == ["b.out"]
@@ -369,6 +421,28 @@ def test_a_choice_given_to_ones_own_block_is_one_decision_named_by_the_argument(
 def test_a_block_of_ones_own_may_be_one_node() -> None:
     top = "input: [3, 16, 16]\nblocks: {thin: {args: {out: 4}, body: {conv2d: {out: $out}}}}"
     assert names(built("- thin", "- thin: {name: x, out: 5}", top=top)) == ["thin.conv2d", "x.conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("body", "decision"),
+    [
+        ("{conv2d: {out: $out, kernel: {choice: [1, 3]}}}", "a.conv2d.kernel"),
+        ("{residual: {body: {choice: [conv2d: {out: $out}, skip: {out: $out}]}}}", "a.residual.body.block"),
+        ("{stage: {depth: 1, block: {conv2d: {out: $out, kernel: {choice: [1, 3], per: layer}}}}}",
+         "a.stage.layer1.kernel"),
+        ("{inner: {out: $out}}", "a.conv2d.kernel"),
+    ],
+)  # fmt: skip
+def test_choices_in_a_block_of_one_node_are_named_by_their_place(body: str, decision: str) -> None:
+    space = space_of(
+        "- thin: {name: a, out: {choice: [4, 8]}}",
+        "- conv2d: {name: c, out: {same_as: a.out}}",
+        top="input: [3, 16, 16]\nblocks:\n"
+        "  inner: {args: {out: null}, body: {conv2d: {out: $out, kernel: {choice: [1, 3]}}}}\n"
+        f"  thin: {{args: {{out: null}}, body: {body}}}",
+    )
+    assert set(space.largest()) == {"a.out", decision}
+    check_reads_back(space, random.Random(0))
 
 
 def test_input_and_width_may_be_choices() -> None:
@@ -496,6 +570,31 @@ def test_many_random_spaces_read_back(space: Space, rng: random.Random) -> None:
 @every_space
 def test_bundled_spaces_read_back(path: Path) -> None:
     check_reads_back(load_space(path), random.Random(0))
+
+
+def test_defaults_of_ones_own_block_are_written_where_they_hold() -> None:
+    """The block is gone then, and a file that gave it arguments could not be read."""
+    space = space_of(
+        "- pair: {name: a, kernel: 5}",
+        "- pair: {name: b, out: 16}",
+        "- conv2d: {name: c, out: {same_as: defaults.pair.out}, kernel: {same_as: defaults.pair.kernel}}",
+        top=f"{MINE}defaults: {{pair: {{out: {{choice: [4, 8]}}, kernel: {{choice: [1, 3]}}, stride: 2}}}}",
+    )
+    assert list(space.declared) == ["defaults.pair.out", "defaults.pair.kernel"]
+    again = parse_space(dump_space(space))
+    for out, kernel in itertools.product((4, 8), (1, 3)):
+        point = {"defaults.pair.out": out, "defaults.pair.kernel": kernel}
+        assert again.architecture(point) == space.architecture(point)
+    check_reads_back(space, random.Random(0))
+
+
+def test_a_default_of_ones_own_block_that_is_only_coupled_with() -> None:
+    space = space_of(
+        *(f"- conv2d: {{name: {name}, out: {{same_as: defaults.pair.out}}}}" for name in "ab"),
+        top=f"{MINE}defaults: {{pair: {{out: {{choice: [4, 8]}}}}}}",
+    )
+    assert space.count == 2
+    check_reads_back(space, random.Random(0))
 
 
 def test_a_space_without_choices_reads_back_equal() -> None:

@@ -253,6 +253,28 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal: Path) -> None
 
 
 @each_sampler
+@pytest.mark.parametrize(
+    ("conv", "networks"),
+    [
+        ("out: 8", 1),
+        ("out: {choice: [8]}", 1),
+        ("out: 8, kernel: {choice: [3, [3, 3]]}", 1),
+        ("out: {choice: [8, 16]}", 2),
+        ("out: {choice: [8, 16, 512]}, act: {choice: [relu]}", 2),
+    ],
+    ids=["no choice", "one option", "two spellings", "two", "two inside"],
+)
+def test_a_space_of_one_or_two_networks_is_searched_to_its_end(
+    sampler: str, conv: str, networks: int
+) -> None:
+    space = parse_space(f"input: [3, 8, 8]\nnetwork: [conv: {{{conv}}}, classifier]")
+    s = study(None, space=space, trials=9, sampler=sampler, budget=Budget({PARAMS: Interval(0, 20_000)}))
+    while (candidate := s.ask()) is not None:
+        end(s, candidate.number, 0.5)
+    assert len(s.trials) == networks and s.exhausted
+
+
+@each_sampler
 def test_samplers_take_pruned_failed_and_running_trials(journal: Path, sampler: str) -> None:
     s = study(journal, trials=30, sampler=sampler, space=ToySpace(layers=8))
     running = [s.ask(), s.ask()]
@@ -489,7 +511,7 @@ def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_en
     assert s.ask() is None and s.exhausted
 
 
-each_earlier_identity = pytest.mark.parametrize("digits", [30, 32])
+each_earlier_identity = pytest.mark.parametrize("digits", [28, 30, 32])
 
 
 def as_of_another_build(journal: Path, s: Study, digits: int) -> str:

@@ -44,6 +44,7 @@ from nas.space.language.tree import (
     Sequence,
     Stage,
     StageStride,
+    Unscaled,
     Value,
 )
 
@@ -58,6 +59,7 @@ class Shared:
 
 
 _Worked = TypeVar("_Worked")
+_OF_LAYERS = StageStride, PerLayer
 
 Env = frozenset[Shared]
 State = tuple[Flow, Env]
@@ -96,7 +98,7 @@ class Composer:
         self._width = width
         self._layers: dict[str, int] = {}
         self._strides: dict[str, Value] = {}
-        self._channels: dict[str, int] = {}
+        self._channels: dict[str, int | Unscaled] = {}
         self._ways = 0
         self._memory = memory
         self._results: dict[Hashable, Any] = {}
@@ -266,7 +268,7 @@ class Composer:
                 merge(result, state, new)
 
     def traverse_operator(
-        self, node: Node, cell: str, stride: int, out: int, states: dict[State, Any]
+        self, node: Node, cell: str, stride: int, out: int | Unscaled, states: dict[State, Any]
     ) -> dict[State, Any]:
         """Return the totals after an operator of a cell, by the state there."""
         self._strides[cell], self._channels[cell], self._layers[cell] = stride, out, 1
@@ -333,10 +335,12 @@ class Composer:
         """Return what a value can be, each with the decisions shared and made by it."""
         if isinstance(value, CellOut):
             value = self._channels[value.cell]
-        while isinstance(value, StageStride):
-            value = self._strides[value.stage] if self._layers[value.stage] == 1 else 1
-        if isinstance(value, PerLayer):
-            value = value.values[self._layers[value.stage] - 1]
+        while isinstance(value, _OF_LAYERS):
+            layer = self._layers[value.stage]
+            if isinstance(value, PerLayer):
+                value = value.values[layer - 1]
+            else:
+                value = self._strides[value.stage] if layer == 1 else 1
         if isinstance(value, SameAs):
             value = self._declared[value.target]
         if not isinstance(value, Choice):

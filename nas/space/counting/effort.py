@@ -170,9 +170,10 @@ class _Effort:
         self._heights = {-(-height // step) for step in steps for height in self._heights}
 
     def _find_stride(self, value: Value) -> Value:
+        value = self._find(value)
         if isinstance(value, StageStride):
             return self._strides[value.stage] if self._layers.get(value.stage) == 1 else 1
-        return self._find(value)
+        return value
 
     def _list_options(self, value: Value) -> list[Any]:
         choice = self._find(value)
@@ -180,5 +181,5 @@ class _Effort:
 
     def _find(self, value: Value) -> Value:
         if isinstance(value, PerLayer):
-            value = value.values[self._layers[value.stage] - 1]
+            return self._find(value.values[self._layers[value.stage] - 1])
         return self._declared[value.target] if isinstance(value, SameAs) else value

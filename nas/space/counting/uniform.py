@@ -38,6 +38,8 @@ Integers = NDArray[np.int64]
 
 MOST_AMOUNT = (1 << 62) - 1
 """Of a measure that a point may have, as costs are added in 64 bits."""
+MOST_POINTS = 1 << (int(np.finfo(np.longdouble).maxexp) - 64)
+"""Of a space that is drawn from: with room for sums of what a floating-point number holds."""
 MOST_BINS = 4096
 FEWEST_BINS = 512
 """Of the whole histogram, up to the budget: fewer where there are many parts."""

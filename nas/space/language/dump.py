@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from nas.blocks import list_blocks
 from nas.space.language.tree import (
     CELL_KINDS,
     Alternative,
@@ -26,6 +27,7 @@ from nas.space.language.tree import (
     StageStride,
     Unscaled,
     Value,
+    find_choices,
 )
 from nas.space.space import INPUT_AXES, Space
 
@@ -76,16 +78,19 @@ _Dumper.add_representer(_FlowMap, lambda d, data: d.represent_mapping("tag:yaml.
 
 class _SpaceWriter:
     def __init__(self, space: Space) -> None:
-        self._space = space
         self._written: set[str] = set()
+        known = set(list_blocks())
+        own = [args for block, args in space.defaults.items() if block not in known]
+        self._of_own = {choice.name: choice for args in own for choice in find_choices(args.values())}
+        """Choices among the defaults of user blocks, which stand where they are used once these are gone."""
+        self._defaults = {block: args for block, args in space.defaults.items() if block in known and args}
 
     def write_defaults(self) -> dict[str, Any]:
         return {
             block: _FlowMap(
                 {key: self.write_value(value, f"defaults.{block}.{key}") for key, value in args.items()}
             )
-            for block, args in self._space.defaults.items()
-            if args
+            for block, args in self._defaults.items()
         }
 
     def write_node(self, node: Node) -> Any:
@@ -146,6 +151,8 @@ class _SpaceWriter:
         is gone once the block is written out: such a choice keeps its name explicitly.
         """
         match value:
+            case SameAs(target=target) if target in self._of_own:
+                return self.write_value(self._of_own[target], path)
             case SameAs():
                 return _FlowMap(same_as=value.target)
             case StageStride():
@@ -178,7 +185,7 @@ class _SpaceWriter:
                 return value
 
     def _write_arguments(self, node: Call) -> dict[str, Any]:
-        defaults = self._space.defaults.get(node.block, {})
+        defaults = self._defaults.get(node.block, {})
         args = _FlowMap(self._write_name(node.name, node.block))
         for key, value in node.args:
             implicit = isinstance(value, StageStride | CellOut) and value.implicit

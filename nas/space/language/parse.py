@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from nas.space.library import find_space
 from nas.space.scale import Scale, scale_unchecked
 from nas.space.space import INPUT_AXES, Space
 
+_IMAGE_CHANNELS = replace(get_kind(Channels))
+"""Another kind than the channels that the width multiplies."""
 _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", get_kind(Count).accepts)
 
 
@@ -177,7 +180,7 @@ def _read_input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
             "input",
             f"has {len(items)} values; it has three: [channels, height, width], such as [3, 224, 224]",
         )
-    kinds = (get_kind(Channels), _PIXELS, _PIXELS)
+    kinds = (_IMAGE_CHANNELS, _PIXELS, _PIXELS)
     return tuple(
         parser.parse_value(item, Context(f"input.{axis}"), kind)
         for axis, item, kind in zip(INPUT_AXES, items, kinds, strict=True)

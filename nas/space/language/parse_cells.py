@@ -53,7 +53,7 @@ def _make_count_kind(what: str, most: int) -> Kind:
     )
 
 
-_DEPTH = _make_count_kind("normal cells in a group", _MAX_DEPTH)
+CELL_DEPTH = _make_count_kind("normal cells in a group", _MAX_DEPTH)
 _REDUCTIONS = _make_count_kind("reductions", _MAX_REDUCTIONS)
 
 
@@ -94,7 +94,7 @@ class CellParser:
         return Cells(
             name,
             self._parse_value(item, "out", None, get_kind(Channels)),
-            self._parse_value(item, "depth", 1, _DEPTH),
+            self._parse_value(item, "depth", 1, CELL_DEPTH),
             self._parse_value(item, "reductions", 2 if has_reduction else 0, _REDUCTIONS),
             tuple(self._parse_kind(item.entries[kind], kind) for kind in CELL_KINDS if kind in item.entries),
             context.path,

@@ -40,7 +40,6 @@ from nas.space.language.tree import (
     Sequence,
     Stage,
     Value,
-    name_node_kind,
 )
 
 SHORTCUTS = ("auto", "identity", "projection", "pooled", "padded")
@@ -50,7 +49,7 @@ _MAX_LAYERS = 1_000
 
 _SHORTCUT = Kind(f"a shortcut; a shortcut is {', '.join(SHORTCUTS)}", lambda v: v in SHORTCUTS)
 _JOIN = Kind(f"a join; branches join by {' or '.join(JOINS)}", lambda v: v in JOINS)
-_DEPTH = Kind(
+STAGE_DEPTH = Kind(
     f"a depth; a depth is a whole number of layers from 1 to {_MAX_LAYERS:,}",
     lambda v: get_kind(Count).accepts(v) and v <= _MAX_LAYERS,
 )
@@ -225,8 +224,10 @@ class NodeParser(ValueParser):
                     raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
         inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
         reject_name(body, context, "a block's only node takes the block's name")
+        if name is not None and not isinstance(body, Listing) and get_block(body) not in self.definitions:
+            body = Listing((body,), body.place)  # so that all inside is named by the place that it has
         node = self.parse_node(body, inside, name)
-        return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
+        return _settle(node, context.implied) if in_stage else node
 
     def parse_operator(self, item: Item, context: Context) -> Node:
         """Parse an operator of a cell: a node that takes the cell's channels and stride by default."""
@@ -238,7 +239,7 @@ class NodeParser(ValueParser):
             raise SpaceError(place, context.path, "an operator of a cell has no stages; list the layers")
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
         item = self._apply_replaced(item, context, ("depth", "stride"))
-        depth = self._parse_optional(item, "depth", 1, _DEPTH, context)
+        depth = self._parse_optional(item, "depth", 1, STAGE_DEPTH, context)
         stride = self._parse_optional(item, "stride", 1, get_kind(Stride), context)
         if context.path in context.stages or find_name_problem(context.path.rpartition(".")[2]):
             raise SpaceError(place, context.path, "a stage here has no name of its own; put it in a list")
@@ -355,9 +356,19 @@ class NodeParser(ValueParser):
             self.defaults.setdefault(block, {})[key] = (value, inner.place)
 
 
-def replace_name(node: Node) -> Node:
-    """Return a node that is alone in its group, under its own default name."""
-    return node if isinstance(node, Sequence | Stage) else replace(node, name=name_node_kind(node))
+def _settle(node: Node, implied: Iterable[str]) -> Node:
+    """Return the node of a block with the defaults of what it would take of the stage or cell around, had it
+    no block around: only its arguments take these."""
+    match node:
+        case Alternative() | LayerNodes():
+            return replace(node, nodes=tuple(_settle(one, implied) for one in node.nodes))
+        case Call():
+            known, given = get_block_arguments(node.block), dict(node.args)
+            own = {key: known[key].default for key in implied if key in known}
+            ordered = ((key, given.get(key, own.get(key))) for key in known if key in {*given, *own})
+            return replace(node, args=tuple(ordered))
+        case _:
+            return node
 
 
 def _require(item: Mapping, key: str, form: str, context: Context) -> Item:

@@ -12,7 +12,7 @@ from nas.errors import suggest_word
 from nas.kinds import Kind, dump_value
 from nas.ops.arguments import Channels, Stride
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
-from nas.space.language.tree import CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
+from nas.space.language.tree import OPEN, CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
 
 UNSCALED = ("fixed", "at_least")
 _FORMS = ("choice", "range", "same_as", "layers", *UNSCALED)
@@ -93,7 +93,7 @@ class ValueParser:
             self.check_kind(value.channels, context, kind, place)
             return value
         for one in value.values if isinstance(value, Choice | PerLayer) else (value,):
-            if isinstance(one, Choice | SameAs):
+            if isinstance(one, (*OPEN, Unscaled)):
                 self.check_kind(one, context, kind, place)
                 continue
             try:
@@ -247,12 +247,28 @@ class ValueParser:
 
     def _parse_argument(self, name: str, place: Place, context: Context) -> Value:
         if name in context.arguments:
-            return context.arguments[name]
+            value = context.arguments[name]
+            self._check_stage(name, value, place, context)
+            return value
         if name in context.implied:
             return replace(context.implied[name], implicit=False)
         known = [*context.arguments, *context.implied]
         hint = suggest_word(name, known) or "; only the body of a block under 'blocks' has arguments"
         raise SpaceError(place, context.path, f"unknown argument '${name}'{hint}")
+
+    def _check_stage(self, name: str, value: Value, place: Place, context: Context) -> None:
+        """Raise SpaceError for what is decided in each layer of a stage and used in a stage inside, where it
+        would have to say which of the two it means. A choice that has its place there may be shared."""
+        stage = value.stage if isinstance(value, Choice | PerLayer | StageStride) else None
+        is_shared = isinstance(value, Choice) and value.name in self._placed
+        if stage is not None and context.stages and context.stages[-1] != stage and not is_shared:
+            raise SpaceError(
+                place,
+                context.path,
+                f"'${name}' is another in each layer of stage '{stage}', and this node is repeated by stage "
+                f"'{context.stages[-1]}' in it; give a value that is the same in all layers, or use it "
+                "outside of the inner stage",
+            )
 
 
 _ANYTHING = Kind("a value", lambda _: True)

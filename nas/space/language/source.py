@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,9 @@ _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"
 
 
 _NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
+
+_OTHER_BASE = re.compile(r"[-+]?0[0-7_]+|.*:.*", re.DOTALL)
+"""Numbers that YAML 1.1 reads as nobody means them: 010 is 8, and 1:30 is 90."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +199,20 @@ class _Converter:
             value = self._loader.construct_object(node)
             if node.tag in _NUMBERS:
                 str(value)  # raises for a hexadecimal number of too many digits
-            return Scalar(value, place)
         except (ValueError, LookupError, OverflowError):
             kind = node.tag.rpartition(":")[2]
             raise SpaceError(
                 place, "", f"'{node.value[:40]}' cannot be read as {kind}; put text in quotes"
             ) from None
+        if node.tag in _NUMBERS and _OTHER_BASE.fullmatch(node.value):
+            base = "base 60" if ":" in node.value else "base 8"
+            raise SpaceError(
+                place,
+                "",
+                f"'{node.value[:40]}' is {value!r:.40} in YAML, which reads it in {base}; write the decimal "
+                "number, or put text in quotes",
+            )
+        return Scalar(value, place)
 
     def _convert_mapping(self, node: yaml.MappingNode, place: Place) -> Mapping:
         entries: dict[str, Item] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from nas.space.language.tree import (
     Alternative,
@@ -30,9 +30,14 @@ def takes_stride(node: Node, stage: str) -> bool:
         case LayerNodes() if node.stage == stage:
             return next(inside)
         case _:
-            return any(inside) or any(
-                isinstance(value, StageStride) and value.stage == stage for value in list_own_values(node)
-            )
+            return any(inside) or any(_is_stride(value, stage) for value in list_own_values(node))
+
+
+def _is_stride(value: Value, stage: str) -> bool:
+    """Return whether a value of the first layer is the stage's stride."""
+    if isinstance(value, PerLayer):
+        return any(_is_stride(first, stage) for first in value.values[:1])
+    return isinstance(value, StageStride) and value.stage == stage
 
 
 def find_max_depth(depth: Value, declared: Mapping[str, Choice]) -> int:
@@ -63,5 +68,13 @@ def count_nodes(node: Node, declared: Mapping[str, Choice]) -> int:
 def find_list_lengths(node: Node, stage: str) -> list[int]:
     """Return the lengths of the lists inside that give one value or node for each layer of the stage."""
     sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
-    values = [v for n in walk(node) for v in list_own_values(n)]
-    return sizes + [len(v.values) for v in values if isinstance(v, PerLayer) and v.stage == stage]
+    values = [v for n in walk(node) for own in list_own_values(n) for v in _list_layers(own)]
+    return sizes + [len(v.values) for v in values if v.stage == stage]
+
+
+def _list_layers(value: Value) -> Iterator[PerLayer]:
+    """Yield a list of values for layers, and those in it."""
+    if isinstance(value, PerLayer):
+        yield value
+        for inner in value.values:
+            yield from _list_layers(inner)

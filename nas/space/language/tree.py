@@ -81,7 +81,7 @@ class CellOut:
 Value = Any
 """A plain value, or Choice, SameAs, PerLayer, StageStride, CellOut, Unscaled."""
 
-_OPEN = (Choice, SameAs, PerLayer, StageStride, CellOut)
+OPEN = (Choice, SameAs, PerLayer, StageStride, CellOut)
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ class Call:
 
     @cached_property
     def fixed_args(self) -> dict[str, Any]:
-        return {k: v for k, v in self.args if not isinstance(v, _OPEN)}
+        return {k: v for k, v in self.args if not isinstance(v, OPEN)}
 
     @cached_property
     def open_args(self) -> tuple[tuple[str, Value], ...]:
-        return tuple((k, v) for k, v in self.args if isinstance(v, _OPEN))
+        return tuple((k, v) for k, v in self.args if isinstance(v, OPEN))
 
 
 @dataclass(frozen=True)
