@@ -50,7 +50,7 @@ class DataConfig(Config):
             _LEAST_PIXELS,
             _MOST_PIXELS,
         ),
-        _option("Side of the proxy's images in pixels; with `--input`, by itself that."),
+        _option("Side in pixels of the images that are trained on; with `--input`, by itself that."),
     ] = 32
     val_fraction: Annotated[
         float,

@@ -86,13 +86,18 @@ class Parity:
         return self.difference <= TOLERANCE and self.agreement >= AGREEMENT
 
     @property
+    def difference_text(self) -> str:
+        """The difference in words of a table: `0` where outputs are the same to the last bit."""
+        return f"{self.difference:.1e}" if self.difference else "0"
+
+    @property
     def drop(self) -> float:
         """How much accuracy the file loses, 0 where labels are not known."""
         return self.accuracy[0] - self.accuracy[1] if self.accuracy else 0.0
 
     def __str__(self) -> str:
         what = "decisions" if self.multi_label else "classes"
-        text = f"differs by {self.difference:.1e} of the range, {100 * self.agreement:.1f} % of {what} equal"
+        text = f"differs by {self.difference_text} of the range, {100 * self.agreement:.1f} % of {what} equal"
         if self.accuracy:
             right = "right decisions" if self.multi_label else "accuracy"
             text += f", {right} {self.accuracy[0]:.4f} before and {self.accuracy[1]:.4f} after"

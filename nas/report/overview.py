@@ -52,8 +52,8 @@ def _describe_search(status: SearchStatus) -> Iterator[str]:
     where = f" in {status.holder}, {_format_since(status)}" if status.holder else ""
     yield f"{path}: {status.kind} of {config.space}, {status.phase.value}{where}."
     by = f"{pluralise(config.trials, 'trial')} by {config.sampler}, " if status.wanted else ""
-    epochs = _format_epochs(config.recipe.epochs)
-    yield f"Settings: {by}{describe_budget(config.budget)}, {epochs}, seed {config.seed}."
+    epochs = "" if status.manifest.elsewhere else f"{_format_epochs(config.recipe.epochs)}, "
+    yield f"Settings: {by}{describe_budget(config.budget)}, {epochs}seed {config.seed}."
     yield f"{_format_done(counts.ended, status.wanted, 'trial')} ended{_list_states(status)}."
     if status.finals:
         long = _format_done(status.finals_ended, status.finals_wanted, "long training")
@@ -145,7 +145,10 @@ def _list_states(status: SearchStatus) -> str:
     counts = status.counts
     amounts = {"finished": counts.complete, "stopped early": counts.pruned, "failed": counts.failed}
     parts = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
-    running = f"{counts.running:,} {'running' if status.holder else 'interrupted'}" if counts.running else ""
+    doing = "running" if status.holder else "interrupted"
+    if status.manifest.elsewhere:
+        doing = "asked for and not told of"
+    running = f"{counts.running:,} {doing}" if counts.running else ""
     return (f": {parts}" if parts else "") + (f"; {running}" if running else "")
 
 
@@ -156,7 +159,8 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Watch it with: nas top {run}"
             yield f"Stop it with: nas stop {run}"
         case Phase.STOPPED:
-            yield f"Go on with: {command}"
+            left = " --running" * (status.manifest.elsewhere and status.counts.running > 0)
+            yield f"Go on with: {command}{left}"
         case Phase.FAILED:
             yield f"Mend the cause, then go on with: {command}"
         case Phase.ENDED if not status.folder.is_calibration:

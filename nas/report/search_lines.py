@@ -211,7 +211,8 @@ def describe_running(state: RunState) -> Iterator[str]:
         epoch = max(trial.curve, default=0)
         score = f", {state.objective.metric.name} {trial.curve[epoch]:.4f}" if epoch else ""
         far = "" if state.manifest.elsewhere else f", epoch {epoch}/{epochs}{score}"
-        yield f"Running or interrupted: trial {trial.number}{far}, {trial.candidate.cost}."
+        what = "Asked for and not told of" if state.manifest.elsewhere else "Running or interrupted"
+        yield f"{what}: trial {trial.number}{far}, {trial.candidate.cost}."
     if len(running) > _RUNNING:
         yield f"So are {len(running) - _RUNNING} more."
 

@@ -12,8 +12,8 @@ LEAST = 4
 """Networks that noise is measured on."""
 
 
-def _at_least(low: int) -> Kind:
-    return whole(f"a number of these; it is a whole number, {low} or more", low)
+def _at_least(low: int, what: str) -> Kind:
+    return whole(f"a number of {what}; it is a whole number, {low} or more", low)
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Plan(Config):
     Raises InputError for numbers that say nothing.
     """
 
-    networks: Annotated[int, _at_least(LEAST), Option("Networks that are trained.")] = 12
-    seeds: Annotated[int, _at_least(2), Option("Seeds that the proxy trains each under.")] = 3
-    long_epochs: Annotated[int, _at_least(1), Option("Epochs of the longer training.")] = 30
+    networks: Annotated[int, _at_least(LEAST, "networks"), Option("Networks that are trained.")] = 12
+    seeds: Annotated[int, _at_least(2, "seeds"), Option("Seeds that the proxy trains each under.")] = 3
+    long_epochs: Annotated[int, _at_least(1, "epochs"), Option("Epochs of the longer training.")] = 30
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def describe_environment(device: str) -> dict[str, Any]:
 def describe_versions(environment: Mapping[str, Any]) -> str:
     """Return in a sentence what a folder was made with."""
     versions = ", ".join(f"{name} {version}" for name, version in (environment.get("versions") or {}).items())
-    return f"Versions: {versions}; commit {environment.get('git_commit')}."
+    commit = environment.get("git_commit")
+    return f"Versions: {versions}{f'; commit {commit}' if commit else ''}."
 
 
 def _read_versions() -> dict[str, str]:

@@ -277,11 +277,11 @@ class OpenRun:
             within = f" within {self.budget}" if self.budget else ""
             return Refused(Reason.EXHAUSTED, f"no untried network of '{self.space.name}' was found{within}")
         running = study.counts.running
+        left = f", and {running} not told of; tell them, or" if running else " and told of;"
         return Refused(
             Reason.FINISHED,
-            f"all {len(study.trials)} trials were asked for, and {running} of them are not told of; tell "
-            f"them, or ask for more: {self._manifest.resume_command(self.folder)} --trials "
-            f"{2 * len(study.trials)}",
+            f"all {len(study.trials)} trials were asked for{left} ask for more: "
+            f"{self._manifest.resume_command(self.folder)} --trials {2 * len(study.trials)}",
         )
 
     def _explain(self, study: Study, point: Choices, reason: Reason) -> str:

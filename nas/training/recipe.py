@@ -91,7 +91,7 @@ class Recipe(Config):
     epochs: Annotated[
         int,
         EPOCHS,
-        Option("Epochs of one proxy training.", TRAINING),
+        Option("Epochs of one training.", TRAINING),
     ] = 4
     batch: Annotated[
         int | str | None,

@@ -247,7 +247,7 @@ def _tabulate_parity(
     for name, parity in parities.items():
         scores = " | ".join(f"{value:.4f}" for value in parity.accuracy) if parity.accuracy else " | "
         file = format_cell(_find_main_name(leaving, exporters[name]))
-        figures = f"{parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores}"
+        figures = f"{parity.difference_text} | {100 * parity.agreement:.1f} % | {scores}"
         lines.append(f"| {name} | `{file}` | {figures} |")
     return lines
 

@@ -136,7 +136,10 @@ def take_profile(
         raise InputError("no network is named to be measured; name a file, a bundled network or a run folder")
     check_profile(config)
     named = dict.fromkeys(config.runtimes)
-    leavings = {str(what): _find(str(what), plugins, config.input) for what in dict.fromkeys(networks)}
+    names = [str(what) for what in dict.fromkeys(networks)]
+    if config.input is not None and all(map(is_run, names)):
+        raise InputError(f"--input: {names[0]} is a run, and was searched at its input; leave it out")
+    leavings = {name: _find(name, plugins, config.input) for name in names}
     with TemporaryDirectory(prefix="nas-profile-") as folder:
         works = list(_list_workloads(leavings, config, Path(folder), plugins, progress))
         found = Profile(
@@ -191,13 +194,10 @@ def check_profile(config: ProfileConfig) -> None:
 
 
 def _find(what: str, plugins: Sequence[Path | str], side: int | None) -> Leaving:
-    """Return a network as it would be exported, with weights. Raises InputError where there is none."""
-    if is_run(what):
-        if side is not None:
-            raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
-        return find_leaving(what, plugins=plugins).as_deployed()
+    """Return a network as it would be exported, with weights, that of a file fitted to a side. Raises
+    InputError where there is none."""
     leaving = find_leaving(what, plugins=plugins)
-    if side is not None:
+    if side is not None and not is_run(what):
         network = fit_input(leaving.network, side).space
         leaving = replace(leaving, network=network, architecture=network.architecture())
     return leaving.as_deployed()

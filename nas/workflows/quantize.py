@@ -360,7 +360,7 @@ def _write_card(found: Quantized) -> list[str]:
         (before, after), parity = one.accuracy, one.parity
         lines.append(
             f"| {one.format} | `{one.file.name}` | {before:.4f} | {after:.4f} "
-            f"| {100 * parity.agreement:.1f} % | {parity.difference:.1e} "
+            f"| {100 * parity.agreement:.1f} % | {parity.difference_text} "
             f"| {1e3 * one.float32.low_s:.3g} | {1e3 * one.int8.low_s:.3g} "
             f"| {one.speedup:.2f} |"
         )

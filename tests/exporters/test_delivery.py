@@ -74,6 +74,7 @@ def test_outputs_are_compared_by_their_range() -> None:
     assert found.difference == pytest.approx(0.2 / 5)
     assert (found.agreement, found.accuracy) == (0.75, (1.0, 0.75))
     assert not found.holds
+    assert str(Parity.of(one, one)) == "differs by 0 of the range, 100.0 % of classes equal"
     assert Parity.of(one, one + 0.004).holds
     assert not Parity.of(one, one + 0.006).holds
     assert not Parity.of(0 * one, 0 * one).holds  # such outputs say nothing

@@ -34,7 +34,8 @@ from nas.report.latency import COLUMNS, format_ms, render_profile
 from nas.report.page import write_report
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
-from nas.space import parse_space
+from nas.space import load_space, parse_space
+from nas.space.fit import fit_input
 from nas.workflows.export import load_trial
 from nas.workflows.latency import take_fingerprint
 from nas.workflows.profile import Profile, keep_profile, profile, read_profile
@@ -138,6 +139,9 @@ def test_the_best_network_of_a_run_is_timed_as_it_would_be_exported(tiny_run: Ru
     assert (found.network, found.macs) == ("runs/mine", leaving.architecture.cost.macs)
     with pytest.raises(InputError, match="--input: runs/mine is a run, and was searched at its input"):
         profile([tiny_run.path], side=32)
+    fitted = fit_input(load_space(Path("relu.yaml")), 16).space.architecture()
+    beside = profile([tiny_run.path, "relu.yaml"], rounds=2, side=16).latencies
+    assert [one.macs for one in beside] == [found.macs, fitted.cost.macs]
 
 
 def test_a_run_keeps_its_profile_for_its_report(tiny_run: RunFolder) -> None:

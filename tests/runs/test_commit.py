@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.runs.commit import find_commit
+from nas.runs.provenance import describe_versions
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -112,3 +113,9 @@ def test_no_repository(tmp_path: Path) -> None:
     assert find_commit(tmp_path) is None
     (tmp_path / ".git").write_text("gitdir: nowhere\n")
     assert find_commit(tmp_path) is None
+
+
+def test_what_was_made_outside_of_a_repository_names_no_commit() -> None:
+    versions = {"versions": {"nas": "0.1.0"}}
+    assert describe_versions({**versions, "git_commit": None}) == "Versions: nas 0.1.0."
+    assert describe_versions({**versions, "git_commit": "abc"}) == "Versions: nas 0.1.0; commit abc."

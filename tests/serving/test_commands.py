@@ -192,10 +192,14 @@ def test_other_commands_read_the_run() -> None:
     shown = nas("show", RUN)
     assert (
         shown.code == 0
-        and "Running or interrupted: trial 4, " in shown.out
+        and "Asked for and not told of: trial 4, " in shown.out
         and "epoch" not in shown.out
         and f"nas ask {RUN} --running" in shown.out
     )
+    status = nas("status", RUN)
+    assert status.code == 0 and "epoch" not in status.out
+    assert "4 of 6 trials ended: 4 finished; 1 asked for and not told of.\n" in status.out
+    assert status.out.endswith(f"Go on with: nas ask {RUN} --running\n")
     assert nas("show", RUN, "--trial", "2").code == 0
     said = nas("report", RUN)
     assert said.code == 0, said

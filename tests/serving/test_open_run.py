@@ -116,15 +116,15 @@ def test_networks_to_start_from_are_asked_for_first(tmp_path: Path) -> None:
 
 def test_there_are_as_many_as_wanted_and_then_more(tmp_path: Path) -> None:
     run = begin(tmp_path, trials=2)
-    run.ask()
+    left = run.ask().number
     run.tell(run.ask().number, 0.5)
     for call in (run.ask, lambda: run.propose(POINT)):
         refusal = refused(call)
         assert refusal.reason is Reason.FINISHED and refusal.nearest is None
-        assert str(refusal).startswith(
-            "all 2 trials were asked for, and 1 of them are not told of; tell them"
-        )
+        assert str(refusal).startswith("all 2 trials were asked for, and 1 not told of; tell them, or ask ")
         assert str(refusal).endswith(f"nas ask {run.folder.path} --trials 4")
+    run.tell(left, 0.4)
+    assert str(refused(run.ask)).startswith("all 2 trials were asked for and told of; ask for more: nas ask ")
     with pytest.raises(InputError, match=r"--trials: .* has 2 trials already; give more"):
         run.extend(1)
     beside = nas.open_run(run.folder.path)

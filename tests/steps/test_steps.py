@@ -321,7 +321,7 @@ def test_coefficients_of_the_search_are_an_input_where_they_are_used() -> None:
          "'final_epochs'?"),
         (changed(QUICK, "calibrate"), "calibrate: instant.py:train trains by code of a user's own, and "
          "this step trains on images; leave the step out"),
-        (changed(WHOLE, "calibrate", networks=2), "calibrate: networks: 2 is not a number of these; it "
+        (changed(WHOLE, "calibrate", networks=2), "calibrate: networks: 2 is not a number of networks; it "
          "is a whole number, 4 or more"),
         (changed(QUICK, "scale", phi=1), "scale: scale in one way: by --phi, by --depth, --width and "
          "--resolution, to --target-flops, to --target-params, or to a --family"),

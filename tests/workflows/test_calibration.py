@@ -185,8 +185,8 @@ def test_a_calibration_that_is_resumed_trains_nothing_twice(run: RunFolder) -> N
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("networks: 3", ": networks: 3 is not a number of these; it is a whole number, 4 or more"),
-        ("seeds: three", ": seeds: 'three' is not a number of these; it is a whole number, 2 or more"),
+        ("networks: 3", ": networks: 3 is not a number of networks; it is a whole number, 4 or more"),
+        ("seeds: three", ": seeds: 'three' is not a number of seeds; it is a whole number, 2 or more"),
         ("netwrks: 4", ": unknown key 'netwrks'; did you mean 'networks'?"),
         ("[4, 2]", ": wanted a mapping of settings, such as networks: 12"),
         ("networks: [", ":1: not valid YAML: expected the node content, but found '<stream end>'"),
@@ -302,9 +302,9 @@ def test_the_best_for_its_time_is_named_where_intervals_are_apart(found: Figures
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--networks", "3", "networks: 3 is not a number of these; it is a whole number, 4 or more"),
-        ("--seeds", "1", "seeds: 1 is not a number of these; it is a whole number, 2 or more"),
-        ("--long-epochs", "0", "long-epochs: 0 is not a number of these; it is a whole number, 1 or more"),
+        ("--networks", "3", "networks: 3 is not a number of networks; it is a whole number, 4 or more"),
+        ("--seeds", "1", "seeds: 1 is not a number of seeds; it is a whole number, 2 or more"),
+        ("--long-epochs", "0", "long-epochs: 0 is not a number of epochs; it is a whole number, 1 or more"),
     ],
 )
 def test_what_is_refused(option: str, value: str, message: str) -> None:
