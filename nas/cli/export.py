@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def export(
     config = ExportConfig.from_data(given, "nas export")
 
     def tell(text: str) -> None:
-        click.echo(make_printable(text), err=True)
+        print(make_printable(text), file=sys.stderr)  # above what is shown meanwhile
 
     from nas.report.heartbeat import waiting
 

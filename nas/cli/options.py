@@ -31,18 +31,20 @@ def with_settings(
     """Return a decorator that gives a command the settings of a search, or `of` another config, as options.
 
     The command takes `into`, a mapping as a file has it of those that a user gave, in place of them. `only`
-    and `leave_out`: keys, and `recipe`. `default` is shown for every setting in place of its own; `others`
-    are shown for some, by key.
+    and `leave_out`: keys, and `recipe`, of which single keys may be left out too. `default` is shown for
+    every setting in place of its own; `others` are shown for some, by key.
     """
     names = [*of.settings(), *of.sections()]
-    wanted = set(names if only is None else only) - set(leave_out)
+    left_out = set(leave_out)
+    wanted = set(names if only is None else only) - left_out
     assert wanted <= set(names), wanted - set(names)
     shown = {
         key: value if isinstance(value, str) else dump_value(value)
         for key, value in (others or {}).items()
         if value is not None
     }
-    options = dict(_make_options(of, wanted, dict.fromkeys(names, default) if default else shown))
+    shown = dict.fromkeys(names, default) if default else shown
+    options = {key: made for key, made in _make_options(of, wanted, shown) if key not in left_out}
 
     def decorate(command: Command) -> Command:
         @wraps(command)

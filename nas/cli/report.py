@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import rich_click as click
@@ -26,7 +27,7 @@ def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[P
     from nas.report.page import write_report
 
     def tell(text: str) -> None:
-        click.echo(make_printable(text), err=True)
+        print(make_printable(text), file=sys.stderr)  # above what is shown meanwhile
 
     with waiting("Writing the report"):
         file = write_report(run, output, plugins=plugins, storage=storage, tell=tell)

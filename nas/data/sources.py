@@ -34,9 +34,14 @@ def find_source(spec: str, root: Path, layout: Layout = PLAIN, download: bool = 
 def check_known(spec: str) -> None:
     """Raise InputError for what is neither the name of a data set nor the path of anything."""
     name, colon, _ = spec.partition(":")
-    path = Path(spec).expanduser()
-    if name in KINDS or spec in BUILT_IN or is_function(spec) or (not colon and path.exists()):
+    if name in KINDS or spec in BUILT_IN or is_function(spec):
         return
+    try:
+        path = Path(spec).expanduser()
+        if not colon and path.exists():
+            return
+    except (OSError, RuntimeError) as error:  # a path without permission, too long, or of no known user
+        raise InputError(f"data set '{spec}' cannot be read: {error}") from error
     is_path = not colon and path.name != spec
     what = f"data set '{spec}': no such file or folder" if is_path else f"unknown data set '{spec}'"
     beside = [] if colon else [str(one) for one in path.parent.glob("*") if one.is_dir() or one.suffix]

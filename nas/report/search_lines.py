@@ -320,11 +320,13 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
         StopReason.EXHAUSTED: [],
         StopReason.TIME_LIMIT: [(command, "what is missing")],
     }
+    trains = state.manifest.data is not None  # on images, as a full training does
     commands = (
         (f"nas show {quote(str(best))}{plugins}", "the network, stage by stage"),
         (f"nas show {run}", "the trials"),
         (f"nas report {run}", "the search as one page"),
         *go_on[result.stopped_by],
+        *[(f"nas train {run} --init search", "the best network in full")] * trains,
         (_format_export_command(state), "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)

@@ -170,6 +170,11 @@ class TrainConfig(Config):
                 "folds: a full training validates on one part of the data; leave it out, or set "
                 "--val-fraction"
             )
+        if self.recipe.score != FULL.score:
+            raise InputError(
+                "recipe: score: a full training leaves the network of its best epoch, and has no score of "
+                "others; leave it out"
+            )
 
     def move(self, changes: Mapping[str, Any]) -> TrainConfig:
         """Return the config of a training that goes on, by other plain settings of `WHERE`. Raises as

@@ -170,6 +170,12 @@ def test_an_unknown_data_set() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("path", ["~nobody-here/photos", "a" * 300])
+def test_a_data_set_whose_path_cannot_be(path: str) -> None:
+    code, said = refused("search", "tiny.yaml", "--dataset", path)
+    assert code == 2 and said.startswith(f"data set '{path}' cannot be read: ")
+
+
 def test_a_name_that_is_a_path() -> None:
     assert refused("search", "tiny.yaml", "--name", "a/b") == (
         2, "--name: 'a/b' is not a folder name; --runs says where the folder is made"

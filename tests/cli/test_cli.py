@@ -293,6 +293,7 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
         "nas show runs/tiny-1",
         "nas report runs/tiny-1",
         "nas resume runs/tiny-1 --trials 6",
+        "nas train runs/tiny-1 --init search",
         "nas export runs/tiny-1 -o my_network.py",
     ]
 

@@ -174,6 +174,20 @@ def test_what_a_command_does_is_said_in_a_log(
     ]
 
 
+def test_on_a_terminal_what_is_said_stands_above_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(heartbeat, "open_terminal", lambda *, stderr: shown)
+    said = nas("export", "reference/lenet5", "-o", "bare.py")
+    assert said.code == 0 and said.err == ""
+    assert isinstance(shown.file, io.StringIO)
+    screen = shown.file.getvalue()
+    assert re.search(r"\x1b\[(2K|\?25l)writing bare.py, which a fresh interpreter checks\n", screen)
+    assert "Exporting reference/lenet5, and checking it" in screen
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_folder")
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ def test_the_best_of_a_run_is_trained_on_its_data_from_its_weights(searched: str
         (("net.yaml", "--name", "taken"), "runs/taken: exists already; continue it with 'nas resume"),
         (("net.yaml", "--name", "a/b"), "--name: 'a/b' is not a folder name"),
         (("net.yaml", "--epochs", "0"), "recipe: epochs: 0 is not a number of epochs"),
+        (("net.yaml", "--recipe", "score=best"), "recipe: score: a full training leaves the network of its"),
         (("net.yaml", "--trial", "0"), "--trial: net.yaml is a file, and trials are those of a run folder"),
         ((), "nas train: no network is named"),
     ],

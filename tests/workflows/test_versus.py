@@ -221,7 +221,7 @@ def test_a_stop_says_how_to_go_on(
         (("--budget-flops", "1M"), "--budget-flops: runs/mine has its own data and budget"),
         (("--trial", "7"), "runs/mine: has no trial 7; it has trials 0 to 2"),
         (("--recipe", "early_stop=2"), "recipe: early_stop: networks are compared after their last epoch"),
-        (("--score", "best"), "recipe: score: networks are compared after their last epoch"),
+        (("--recipe", "score=best"), "recipe: score: networks are compared after their last epoch"),
         (
             ("--storage", "sqlite:///a.db"),
             "--storage sqlite:///a.db: runs/mine has its trials in study.journal",
