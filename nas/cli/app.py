@@ -16,6 +16,7 @@ import rich_click as click
 
 from nas import __version__
 from nas.errors import NasError, make_printable
+from nas.threads import shorten_spinning
 
 COMMANDS = {
     "search": "search",
@@ -112,7 +113,7 @@ def app() -> None:
 
 def main() -> None:
     """Run the commands: errors become one line and an exit code, 2 for input and 1 for failure."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, which reads it once
+    shorten_spinning()
     try:
         app(prog_name="nas")
     except NasError as error:

@@ -73,7 +73,7 @@ def time_pieces(
     order = random.Random(seed).sample(range(len(pieces)), len(pieces))
     turns: list[list[Turn]] = [[] for _ in pieces]
     waits: list[float | None] = []
-    clock = _Progress(len(pieces), progress)
+    clock = _PiecesDone(len(pieces), progress)
     for number, batch in enumerate(_split_batches(pieces, order)):
         own = [pieces[i] for i in batch]
         for orders, waited, seconds in _time_batch(
@@ -104,7 +104,7 @@ def _time_batch(
     rounds: int,
     seed: int,
     plugins: Sequence[Path],
-    clock: _Progress,
+    clock: _PiecesDone,
 ) -> Iterator[tuple[list[int], float | None, list[list[float]]]]:
     """Give, for each round, the order of the pieces, what their process waited, and the seconds of runs."""
     with TemporaryDirectory(prefix="nas-latency-") as folder:
@@ -137,7 +137,7 @@ def _time_batch(
                 yield order, answer["waited"], answer["seconds"]
 
 
-class _Progress:
+class _PiecesDone:
     """How far it is, in pieces."""
 
     def __init__(self, total: int, say: Callable[[str], None]) -> None:

@@ -298,21 +298,24 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     ]
 
 
-@pytest.mark.parametrize("own", [None, "active"])
-def test_threads_of_torch_sleep_while_they_wait(
-    own: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("own", "spins"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_threads_of_torch_sleep_soon_while_they_wait(
+    own: dict[str, str], spins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside other work those that spin take ten times as long; a user's own word counts."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if own:
-        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
     Path("tiny.yaml").write_text(TINY)
     Path("heard.py").write_text(
-        "import os, sys\nprint(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules, file=sys.stderr)\n"
+        "import os, sys\nprint(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules, file=sys.stderr)\n"
     )
     said = apart("show", "tiny.yaml", "--plugin", "heard.py")
-    assert said.err.splitlines()[0] == f"{own or 'passive'} False"
+    assert said.err.splitlines()[0] == f"{spins} False"
 
 
 def test_a_number_that_another_search_takes_is_left_to_it(
