@@ -92,7 +92,7 @@ _OLD = (
     + """
 from nas import search as searching
 from nas.proxy.training import EpochResult
-from nas.report.search_screen import SearchProgress
+from nas.report.progress import SearchProgress
 from nas.settings import Settings
 
 class Null(Training):

@@ -8,7 +8,6 @@ import errno
 import io
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -49,7 +48,7 @@ def _name_temporary_folder() -> Path:
     """Return a folder, which is made by whoever needs it, of a name that no one else knows."""
     from tempfile import gettempdir
 
-    folder = Path(gettempdir()) / f"nas-cache-{secrets.token_hex(8)}"
+    folder = Path(gettempdir()) / f"nas-cache-{os.urandom(8).hex()}"
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -154,7 +153,7 @@ def scratch_folder(folder: Path, prefix: str, suffix: str = "", left: Iterable[P
                 shutil.rmtree(other, ignore_errors=True)
     with ExitStack() as held:
         while True:
-            made = folder / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+            made = folder / f"{prefix}{os.getpid()}-{os.urandom(4).hex()}{suffix}"
             made.mkdir()
             with suppress(BlockingIOError, FileNotFoundError):  # as another process takes it for a left one
                 _hold(made, held)

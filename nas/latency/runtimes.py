@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +201,8 @@ RUNTIMES: dict[str, Runtime] = {
 def read_version(name: str) -> str | None:
     """Return the version of what a runtime's library is installed as, which may have another name, such as
     onnxruntime-gpu; None where that is not known."""
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
     library = RUNTIMES[name].libraries[0].partition(".")[0]
     try:
         return version(library)
