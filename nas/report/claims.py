@@ -117,7 +117,8 @@ def _format_difference(one: VersusStanding) -> Sequence[str]:
     found = one.difference
     if found is None:
         return ("", "", "")
-    return (f"{found.mean:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}", f"{found.corrected:.3g}")
+    interval = "{:+.4f} to {:+.4f}".format(*found.interval) if found.interval else "-"
+    return (f"{found.mean:+.4f}", interval, f"{found.corrected:.3g}")
 
 
 def _format_amount(name: str, ends: tuple[int, int]) -> str:

@@ -25,7 +25,7 @@ def write_versus(known: Facts) -> ET.Element | None:
     about = f"{metric} of each network under each seed"
     drawn = [write_figure(draw_scores(verdict), about, "Each seed as a dot, the mean as a diamond.")]
     if any(one.difference for one in verdict.others):
-        said = "How far the network is ahead under each seed, the mean, and its 95 % interval."
+        said = "How far the network is ahead under each seed, the mean, and its 95 % interval of six or more."
         drawn.append(write_figure(draw_differences(verdict), "Differences to each baseline", said))
     notes = list(verdict.notes)
     if verdict.equal_cost:
@@ -56,7 +56,7 @@ def draw_scores(verdict: Verdict) -> go.Figure:
 
 def draw_differences(verdict: Verdict) -> go.Figure:
     """Draw the differences of the network to each baseline, a row each: a dot for each seed, the mean, and
-    its interval as a line. A line of dashes is where nothing is ahead."""
+    its interval as a line where it has one. A line of dashes is where nothing is ahead."""
     rows = [
         (to_text(cut(name_standing(verdict, one))), one, one.difference)
         for one in verdict.others
@@ -69,7 +69,7 @@ def draw_differences(verdict: Verdict) -> go.Figure:
     add_marks(figure, seeds)
     means = [(i, found.mean, f"{name}, mean") for i, (name, _, found) in enumerate(rows)]
     add_marks(figure, means, **DIAMOND)
-    add_whiskers(figure, [(found.low, found.high) for *_, found in rows])
+    add_whiskers(figure, [found.interval or (found.mean, found.mean) for *_, found in rows])
     figure.update_xaxes(rangemode="tozero")
     return finish_rows(figure, [name for name, *_ in rows], to_text(f"{verdict.metric} ahead"))
 

@@ -14,7 +14,7 @@ DISTINCT = 0.05
 RESAMPLES = 10_000
 """Of the bootstrap."""
 EXACT = 16
-"""Up to so many pairs all ways to swap them are counted; of more pairs `SWAPS` of them are drawn."""
+"""Up to so many pairs all ways to swap them, or to leave some out, are counted; of more, some are drawn."""
 SWAPS = 100_000
 _CHUNK = 10_000
 
@@ -24,12 +24,12 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Difference:
     """Scores of a network less those of another under the same seeds, `pairs` of them: the mean, and its 95 %
-    interval by the bootstrap over pairs. `p`: of the permutation test; `corrected` by Holm for all
-    comparisons."""
+    interval from `low` to `high`; both None for fewer than six pairs. `p`: of the permutation test, below
+    0.05 where 0 is outside the interval; `corrected` by Holm for all comparisons."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     corrected: float
     pairs: int
@@ -38,6 +38,11 @@ class Difference:
     def is_distinct(self) -> bool:
         """Whether the two can be told apart."""
         return self.corrected < DISTINCT
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its ends, where there are enough pairs for one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def compare(pairs: Sequence[ArrayLike], seed: int = 0) -> list[Difference]:
@@ -49,9 +54,28 @@ def compare(pairs: Sequence[ArrayLike], seed: int = 0) -> list[Difference]:
     ps = [compute_swap_p(one, seed) for one in each]
     found = []
     for differences, p, corrected in zip(each, ps, correct_holm(ps), strict=True):
-        low, high = bootstrap(differences, seed)
+        low, high = find_interval(differences, seed) or (None, None)
         found.append(Difference(float(differences.mean()), low, high, p, corrected, len(differences)))
     return found
+
+
+def find_interval(differences: Floats, seed: int = 0) -> tuple[float, float] | None:
+    """Return the ends of the 95 % interval of the mean; None where there are too few for one, below six.
+
+    It is that of the permutation test: a difference inside is one that the test does not tell from theirs.
+    Where they are symmetric about the true one, that is in each gap between the means of all non-empty subsets
+    with the same chance (Hartigan 1969, "Using subsample values as typical values"), so its ends are two of
+    these means. Of more than `EXACT` pairs it is that of the bootstrap.
+    """
+    count = len(differences)
+    if count > EXACT:
+        return bootstrap(differences, seed)
+    beyond = int((1 - LEVEL) / 2 * 2**count)
+    if not beyond:
+        return None
+    subsets = np.arange(1, 2**count)[:, None] >> np.arange(count) & 1
+    means = np.sort(subsets @ differences / subsets.sum(axis=1))
+    return float(means[beyond - 1]), float(means[-beyond])
 
 
 def bootstrap(differences: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
