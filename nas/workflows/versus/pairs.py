@@ -63,9 +63,9 @@ def find_interval(differences: Floats, seed: int = 0) -> tuple[float, float] | N
     """Return the ends of the 95 % interval of the mean; None where there are too few for one, below six.
 
     It is that of the permutation test: a difference inside is one that the test does not tell from theirs.
-    Where they are symmetric about the true one, that is in each gap between the means of all non-empty subsets
-    with the same chance (Hartigan 1969, "Using subsample values as typical values"), so its ends are two of
-    these means. Of more than `EXACT` pairs it is that of the bootstrap.
+    Where they are symmetric about the true one, that is in each gap between the means of all subsets with the
+    same chance (Hartigan 1969, "Using subsample values as typical values"), so its ends are two of these
+    means. Of more than `EXACT` pairs it is that of the bootstrap.
     """
     count = len(differences)
     if count > EXACT:
