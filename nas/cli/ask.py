@@ -11,10 +11,12 @@ from typing import Any
 import rich_click as click
 
 from nas.cli.completing import FOLDER, RUN
-from nas.cli.options import read_settings, with_settings
+from nas.cli.options import with_settings
 from nas.cli.shared import plugin_option, repair_option
 from nas.errors import InputError, make_printable
 from nas.runs.asking import AskConfig, MetricConfig
+from nas.runs.config import SearchConfig
+from nas.runs.config_file import read_settings
 from nas.serving import SETTINGS
 from nas.workflows.observer import Observer
 
@@ -22,8 +24,8 @@ _run = click.argument("run", type=RUN, help="The run folder, such as runs/mbconv
 
 
 @click.command()
-@with_settings(only=SETTINGS)
-@with_settings(of=MetricConfig, into="scored")
+@with_settings(SearchConfig, only=SETTINGS)
+@with_settings(MetricConfig, into="scored")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @plugin_option
@@ -49,7 +51,7 @@ def init(
 
 @click.command()
 @_run
-@with_settings(of=AskConfig)
+@with_settings(AskConfig)
 @repair_option
 @plugin_option
 def ask(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Path, ...]) -> None:

@@ -23,7 +23,7 @@ from nas.errors import make_printable
     help="A CSV file of networks: a column for each choice; 'score', or 'score_1', 'score_2', ... "
     "for several seeds; and 'true_score', which is reported in place of their mean.",
 )
-@with_settings(of=BenchConfig, leave_out=("budget_latency",))
+@with_settings(BenchConfig, leave_out=("budget_latency",))
 @click.option("--output", "-o", type=FILE, help="Write figures, curves and a plot to this folder.")
 @format_option
 @plugin_option

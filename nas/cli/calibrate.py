@@ -9,9 +9,10 @@ from typing import Any
 import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER
-from nas.cli.options import read_settings, with_settings
+from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.runs.config import SearchConfig
+from nas.runs.config_file import read_settings
 from nas.runs.plan import Plan
 from nas.settings import User
 
@@ -22,8 +23,8 @@ _OF_SEARCHES = [
 
 
 @click.command()
-@with_settings(leave_out=_OF_SEARCHES)
-@with_settings(of=Plan, into="planned")
+@with_settings(SearchConfig, leave_out=_OF_SEARCHES)
+@with_settings(Plan, into="planned")
 @click.option("--config", type=FILE, help="A YAML file of a search's settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: calibrate-SPACE and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")

@@ -28,7 +28,7 @@ from nas.runs.exporting import ExportConfig
     "-o",
     help="The file, or the new folder of several formats. [default: best.py in the run, else NAME.py]",
 )
-@with_settings(of=ExportConfig)
+@with_settings(ExportConfig)
 @storage_option
 @plugin_option
 def export(

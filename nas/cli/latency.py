@@ -16,7 +16,7 @@ from nas.runs.runtime import LatencyConfig
 
 @click.command()
 @click.argument("space", type=NETWORK, help="A space: a file, or a bundled name such as mbconv.")
-@with_settings(of=LatencyConfig)
+@with_settings(LatencyConfig)
 @format_option
 @plugin_option
 def latency(given: Mapping[str, Any], space: str, form: str, plugins: tuple[Path, ...]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -15,20 +14,19 @@ from nas.cli.completing import NETWORK
 from nas.cli.shared import Command, Decorator
 from nas.errors import InputError, suggest_word
 from nas.kinds import dump_value
-from nas.runs.config import SearchConfig, merge, read_config
 from nas.settings import Config, Setting, list_parts
 
 
 def with_settings(
+    of: type[Config],
     *,
     only: Iterable[str] | None = None,
     leave_out: Iterable[str] = (),
     default: str | None = None,
-    of: type[Config] = SearchConfig,
     others: Mapping[str, Any] | None = None,
     into: str = "given",
 ) -> Decorator:
-    """Return a decorator that gives a command the settings of a search, or `of` another config, as options.
+    """Return a decorator that gives a command the settings `of` a config as options.
 
     The command takes `into`, a mapping as a file has it of those that a user gave, in place of them. `only`
     and `leave_out`: keys, and `recipe`, of which single keys may be left out too. `default` is shown for
@@ -58,17 +56,6 @@ def with_settings(
         return decorated
 
     return decorate
-
-
-def read_settings(given: Mapping[str, Any], config: Path | None, where: str) -> SearchConfig:
-    """Return the config of what a user gave as options, over that of a file. Raises InputError."""
-    return SearchConfig.from_data(merge(read_config(config) if config else {}, given), where)
-
-
-def list_resumable() -> list[str]:
-    """Return the keys of settings that a search that goes on may change, or that it is given again."""
-    options = {key: setting.option for key, setting in SearchConfig.settings().items()}
-    return [key for key, option in options.items() if option.resumable or option.again]
 
 
 def _make_options(
@@ -181,6 +168,7 @@ def read_pairs(
 
     Raises InputError for what is none, and for a setting that is given twice, or by `flags` too.
     """
+    from nas.runs.config import SearchConfig
     from nas.space.language.source import read_yaml, to_plain_data
 
     name, known = section.SECTION, list(section.settings())

@@ -23,7 +23,7 @@ from nas.runs.profiling import ProfileConfig
     metavar="ARCH...",
     help="Network files, bundled names such as reference/resnet18, or run folders.",
 )
-@with_settings(of=ProfileConfig)
+@with_settings(ProfileConfig)
 @format_option
 @click.option("--csv", type=FILE, metavar="FILE", help="Write the figures there too, a row for each.")
 @plugin_option

@@ -19,7 +19,7 @@ from nas.runs.factors import ScaleConfig
 
 @click.command(epilog="Example: nas scale runs/mbconv-1 --search-coefficients --family 0..7 -o net.yaml")
 @click.option("--output", "-o", type=FILE, help="The YAML file to write.")
-@with_settings(of=ScaleConfig, into="ways")
+@with_settings(ScaleConfig, into="ways")
 @click.option(
     "--search-coefficients",
     "is_search",
@@ -41,7 +41,7 @@ from nas.runs.factors import ScaleConfig
     help="Side of the images that the network itself is trained on. [default: a run's, or the input size]",
 )
 @with_settings(
-    of=CoefficientsConfig,
+    CoefficientsConfig,
     leave_out=("resolution",),
     others={"dataset": "a run's, or digits", "seed": "a run's, or 0"},
 )

@@ -29,7 +29,7 @@ _SETTINGS = (
     metavar="ARCH...",
     help="Network files, bundled names such as reference/resnet18, or run folders.",
 )
-@with_settings(of=ScoreConfig, only=_SETTINGS)
+@with_settings(ScoreConfig, only=_SETTINGS)
 @format_option
 @plugin_option
 def score(given: Mapping[str, Any], networks: tuple[str, ...], form: str, plugins: tuple[Path, ...]) -> None:

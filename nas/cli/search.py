@@ -9,14 +9,16 @@ from typing import Any
 import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER, RUN
-from nas.cli.options import list_resumable, read_settings, with_settings
+from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option, repair_option
+from nas.runs.config import SearchConfig
+from nas.runs.config_file import list_resumable, read_settings
 from nas.runs.starting import StartConfig
 
 
 @click.command()
-@with_settings()
-@with_settings(of=StartConfig, into="way")
+@with_settings(SearchConfig)
+@with_settings(StartConfig, into="way")
 @click.option("--config", type=FILE, help="A YAML file of these settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
@@ -66,7 +68,7 @@ def search(
 
 @click.command()
 @click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
-@with_settings(only=list_resumable(), default="as before")
+@with_settings(SearchConfig, only=list_resumable(), default="as before")
 @repair_option
 @format_option
 @plugin_option

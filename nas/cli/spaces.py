@@ -19,7 +19,7 @@ from nas.runs.showing import DrawConfig, ShowConfig
 @click.argument(
     "what", type=NETWORK, metavar="FILE|RUN", help="A space or network file, a bundled name, or a run folder."
 )
-@with_settings(of=ShowConfig, leave_out=("budget_latency",))
+@with_settings(ShowConfig, leave_out=("budget_latency",))
 @storage_option
 @format_option
 @plugin_option
@@ -50,7 +50,7 @@ def show(
     type=FILE,
     help="The .svg, .png or .pdf file. [default: best.svg or trial_N.svg in the run, else NAME.svg]",
 )
-@with_settings(of=DrawConfig)
+@with_settings(DrawConfig)
 @storage_option
 @plugin_option
 def draw(

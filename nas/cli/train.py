@@ -17,7 +17,7 @@ _SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
 
 
 @click.command(epilog="Example: nas train runs/mbconv-1 --init search --epochs 50")
-@with_settings(of=TrainConfig, leave_out=("folds", "score"), others=_SHOWN)
+@with_settings(TrainConfig, leave_out=("folds", "score"), others=_SHOWN)
 @click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
 @click.option("--name", help="Name of the folder. [default: train-NETWORK and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where folders are made.")

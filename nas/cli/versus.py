@@ -17,7 +17,7 @@ _SHOWN = {"epochs": f"those of a run's finalists, or {EPOCHS}", "resolution": "a
 
 
 @click.command(epilog="Example: nas versus runs/mbconv-1 --baseline reference/mobilenet_v2,random")
-@with_settings(of=VersusConfig, leave_out=("folds", "score"), others=_SHOWN)
+@with_settings(VersusConfig, leave_out=("folds", "score"), others=_SHOWN)
 @click.option(
     "--output",
     "-o",

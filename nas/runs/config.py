@@ -12,7 +12,6 @@ from nas.data.config import DataConfig, choose_resolution
 from nas.deadline import dump_duration, parse_duration
 from nas.errors import InputError, suggest_word
 from nas.execution.config import ExecutorConfig
-from nas.files import read_given_text
 from nas.importing import FileFunction
 from nas.kinds import (
     BOOLEAN,
@@ -36,7 +35,7 @@ from nas.runs.common import SPACE_INPUT
 from nas.runs.final_round import FinalsConfig
 from nas.runs.runtime import RuntimeConfig
 from nas.samplers import SAMPLERS
-from nas.settings import Config, Option, User, name_keys
+from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import TRAINING, Recipe
@@ -369,20 +368,6 @@ def check_used(given: Mapping[str, Any], user: User, where: str | None = None) -
     for place, value in SearchConfig.find_unused(given, user):
         start = f"{where}: {place}" if where else place
         raise InputError(f"{start}: {dump_value(value)} has no effect: {_WHY[user]}")
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Return the settings in a YAML file as plain values; the space may be left to an option.
-
-    Raises InputError for what cannot be read, an unknown key and a value that is not allowed.
-    """
-    from nas.space.language.source import read_yaml, to_plain_data
-
-    data: Any = to_plain_data(read_yaml(read_given_text(path), str(path)))
-    if isinstance(data, dict):
-        data = name_keys(data, str(path))
-    SearchConfig.from_data({"space": "given later", **data} if isinstance(data, dict) else data, str(path))
-    return dict(data)
 
 
 def merge(settings: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

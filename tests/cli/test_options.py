@@ -14,7 +14,7 @@ from command_line import TINY, nas
 from written_runs import write_run
 
 from nas.cli import app
-from nas.cli.options import list_resumable, with_settings
+from nas.cli.options import with_settings
 from nas.cli.reference import ALONE, fill_tables, list_settings, main
 from nas.data.catalogue import NAMES
 from nas.errors import InputError
@@ -24,6 +24,7 @@ from nas.latency import RUNTIMES
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.loggers import LOGGERS
 from nas.runs.config import SearchConfig
+from nas.runs.config_file import list_resumable
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -74,7 +75,7 @@ def test_the_command_of_a_run_gives_its_settings(tmp_path: Path, settings: dict[
     kept: dict[str, Any] = {}
 
     @click.command()
-    @with_settings()
+    @with_settings(SearchConfig)
     def keep(given: Mapping[str, Any]) -> None:
         kept.update(given)
 
@@ -119,7 +120,7 @@ def test_a_command_is_given_what_a_file_would_have() -> None:
     seen: list[Mapping[str, Any]] = []
 
     @click.command()
-    @with_settings(only=("trials", "start", "resolution", "recipe"))
+    @with_settings(SearchConfig, only=("trials", "start", "resolution", "recipe"))
     @click.option("--name", default="mine")
     def command(given: Mapping[str, Any], name: str) -> None:
         seen.append({**given, "name": name})

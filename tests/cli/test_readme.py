@@ -128,7 +128,8 @@ def test_the_picture_is_what_its_command_draws() -> None:
 
 def test_the_settings_file_is_read() -> None:
     from nas.measures import MACS
-    from nas.runs.config import SearchConfig, read_config
+    from nas.runs.config import SearchConfig
+    from nas.runs.config_file import read_config
 
     settings = SearchConfig.from_data(read_config(Path("search.yaml")), "search.yaml")
     assert settings.budget[MACS].high == 400_000_000

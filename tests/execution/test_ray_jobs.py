@@ -23,7 +23,8 @@ from terminals import OnTerminal
 
 from nas import __version__
 from nas.errors import InputError, NasError
-from nas.runs.config import SearchConfig, read_config
+from nas.runs.config import SearchConfig
+from nas.runs.config_file import read_config
 from nas.runs.job import ClusterJob
 
 OWN = """

@@ -83,7 +83,7 @@ def _config(rng: random.Random) -> Case:
 
 
 def _prepare() -> None:
-    from nas.cli.options import read_settings
+    from nas.runs.config_file import read_settings
     from nas.workflows.prepared import prepare
 
     settings = read_settings({}, Path("config.yaml"), "nas search")

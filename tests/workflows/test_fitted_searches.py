@@ -11,7 +11,8 @@ import torch
 import yaml
 from command_line import SHORT, Said, nas, rows
 
-from nas.runs.config import SearchConfig, read_config
+from nas.runs.config import SearchConfig
+from nas.runs.config_file import read_config
 from nas.runs.state import RunState
 from nas.space import dump_space, load_space
 from nas.space.fit import fit_input

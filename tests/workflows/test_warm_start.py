@@ -9,7 +9,8 @@ import yaml
 from command_line import SHORT, Said, nas, rows
 
 from nas.report.search_screen import SearchScreen
-from nas.runs.config import SearchConfig, read_config
+from nas.runs.config import SearchConfig
+from nas.runs.config_file import read_config
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import load_space
