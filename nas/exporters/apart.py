@@ -8,6 +8,7 @@ there.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -32,4 +33,5 @@ def apply(file: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, _WithoutNas())
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as nas.exporters.quiet has it
     apply(sys.argv[1], Path(sys.argv[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,15 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def silence_onnx_runtime() -> None:
+    """Have ONNX Runtime tell Microsoft nothing of what it does, before it is imported in this process.
+
+    Builds of the package index, as 1.32, send events over HTTPS from Linux and macOS too, and keep a number of
+    the machine in the cache folder. Where a user's environment says otherwise, that holds.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def silence_openvino() -> None:

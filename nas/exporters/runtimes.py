@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError
 from nas.exporters.int8 import Calibration, Int8, Quantize
-from nas.exporters.quiet import silence_openvino
+from nas.exporters.quiet import silence_onnx_runtime, silence_openvino
 
 if TYPE_CHECKING:
     import torch
@@ -170,6 +170,7 @@ def _convert_to_int8(
 def _quantize_onnx(
     network: fx.GraphModule, images: torch.Tensor, file: Path, calibration: Calibration
 ) -> None:
+    silence_onnx_runtime()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nas.exporters.quiet import silence_onnx_runtime
 from nas.lines import serve
 from nas.malloc import keep_memory
 
@@ -113,6 +114,7 @@ def prepare_timing(libraries: Sequence[str], threads: int) -> None:
     """Import what a runtime needs, let torch have so many threads, and keep memory from run to run: by itself
     glibc clears pages anew in each, for some networks, and not for others that are much alike."""
     keep_memory()
+    silence_onnx_runtime()
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # so that OpenVINO tells nobody
     for library in libraries:
         importlib.import_module(library)

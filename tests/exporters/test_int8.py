@@ -342,6 +342,43 @@ def test_openvino_halves_weights_where_products_overflow(tmp_path: Path) -> None
         assert bytes_ and max(np.abs(one.astype(int)).max() for one in bytes_) in (most, most - 1)
 
 
+_QUANTIZES = """\
+from pathlib import Path
+import numpy as np
+import torch
+from torch import nn, fx
+import nas.exporters.runtimes as runtimes
+from nas.exporters.int8 import TARGETS, Calibration
+network = fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())).eval()
+calibration = Calibration(np.zeros((2, 3, 8, 8), np.float32), TARGETS["vnni"])
+runtimes.ONNX.int8.quantize(network, torch.zeros(2, 3, 8, 8), Path("int8.onnx"), calibration)
+"""
+
+
+@pytest.mark.slow
+def test_onnx_runtime_tells_nobody(tmp_path: Path) -> None:
+    """With its telemetry it keeps the number of a session in the folder for temporary files, and one of the
+    machine in the cache."""
+    (tmp_path / "temporary").mkdir()
+    own = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "temporary")}
+    for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
+        own.pop(name, None)
+
+    def run(*command: str) -> str:
+        return subprocess.check_output([sys.executable, *command], cwd=tmp_path, env=own, text=True)
+
+    run("-c", _QUANTIZES)
+    np.save(tmp_path / "images.npy", np.zeros((1, 3, 8, 8), np.float32))
+    Path(tmp_path, "usage.py").write_text(EXPORTERS["onnx"].usage)
+    run(apart.__file__, "int8.onnx", str(tmp_path))
+    assert np.load(tmp_path / "outputs.npy").shape == (1, 4, 6, 6)
+    small = "input: [3, 8, 8]\nnetwork: [conv2d: {out: 4, kernel: 3}, classifier]\n"
+    Path(tmp_path, "small.yaml").write_text(small)
+    assert "onnx" in run("-m", "nas", "profile", "small.yaml", "--runtime", "onnx", "--rounds", "2")
+    run("-m", "nas", "latency", "small.yaml", "--runtime", "onnx")
+    assert not [path for path in tmp_path.rglob("*") if path.name == ".ses" or "onnxruntime" in path.name]
+
+
 _CONVERTS = """\
 import sys
 from pathlib import Path
