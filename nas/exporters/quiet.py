@@ -28,7 +28,7 @@ def quiet() -> Iterator[None]:
 def silence_onnx_runtime() -> None:
     """Have ONNX Runtime tell Microsoft nothing of what it does, before it is imported in this process.
 
-    Builds of the package index, as 1.32, send events over HTTPS from Linux and macOS too, and keep a number of
+    Builds of the package index, as 1.32, send events from Linux and macOS too, and keep a number of
     the machine in the cache folder. Where a user's environment says otherwise, that holds.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
