@@ -204,7 +204,8 @@ def test_on_a_terminal_what_is_said_stands_above_what_is_done(
 def test_commands_that_take_their_time_say_what_they_do(arguments: tuple[str, ...], line: str) -> None:
     assert nas("search", "tiny.yaml", *SHORT, "--workers", "0", "--trials", "1", "--name", "mine").code == 0
     place = [one.format(run="runs/mine") for one in arguments]
-    program = "from nas.report import heartbeat; heartbeat.QUIET_S = 0.2; from nas.cli import main; main()"
+    at_once = "from nas.report import heartbeat; heartbeat.QUIET_S, heartbeat._LOOK_S = 0, 0.001"
+    program = f"{at_once}; from nas.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program, *place], capture_output=True, text=True, check=True)
     assert line.format(run="runs/mine") in done.stderr and " ... " not in done.stdout
 
