@@ -72,7 +72,8 @@ def _end(folder: RunFolder, holder: Holder, pid: int, timeout_s: float) -> None:
                 f"{folder.path}: that {holder} works in it cannot be checked here, so it is not signalled; "
                 f"where you know that it does: kill {pid}"
             )
-        signal.pidfd_send_signal(process, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            signal.pidfd_send_signal(process, signal.SIGTERM)
         ended, *_ = select.select([process], [], [], timeout_s)
     finally:
         if process >= 0:

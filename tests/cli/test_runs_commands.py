@@ -26,11 +26,12 @@ from nas.runs.coefficients import CoefficientsFolder
 from nas.runs.comparison import VersusFolder
 from nas.runs.finals import FinalKey
 from nas.runs.folder import RunFolder, TrainingFolder
-from nas.runs.holder import Holder
+from nas.runs.holder import Holder, holds_lock
 from nas.runs.pipeline import PipelineFolder, StepRecord
 from nas.runs.state import RunState
 from nas.runs.status import Phase, StatusReader
 from nas.study.records import TrialState
+from nas.workflows import stopping
 from nas.workflows.stopping import stop as stop_run
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
@@ -340,6 +341,21 @@ def test_a_process_that_works_in_a_run_is_stopped(tiny_run: RunFolder) -> None:
     said = nas("stop", "runs/mine")
     rule = "is not running; see how far it is with: nas status runs/mine"
     assert said == Said(2, "", f"error: runs/mine: {rule}\n")
+
+
+def test_a_process_that_ends_just_before_it_is_told_to(
+    tiny_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(tiny_run.path) as process:
+
+        def end(pid: int, lock: Path) -> bool:
+            found = holds_lock(pid, lock)
+            process.kill()
+            process.wait()
+            return found
+
+        monkeypatch.setattr(stopping, "holds_lock", end)
+        assert stop_run(tiny_run.path).pid == process.pid
 
 
 @pytest.mark.parametrize("kind", [TrainingFolder, VersusFolder, CoefficientsFolder])
