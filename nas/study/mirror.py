@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from copy import deepcopy as copy_deeply
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -19,6 +20,10 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from nas.study.ledger import OPTUNA_STATES
+from nas.study.objective import Objective
+from nas.study.records import Trial
 
 _STUDY = 0
 _NAME = "mirror"
@@ -144,6 +149,38 @@ class _Storage(BaseStorage):
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         json.dumps(value)  # refuses here, in the sampler, what no ledger could keep
         self.trials[trial_id].system_attrs[key] = value
+
+
+def convert_trial(trial: Trial, frozen: FrozenTrial, objective: Objective) -> FrozenTrial:
+    """Return a trial of Optuna as samplers are told of it, with what the objective makes of its values.
+
+    Optuna has no pruned trials of several objectives: one that was stopped early is then one that failed.
+    """
+    told, amounts = copy(frozen), trial.candidate.amount
+    told._trial_id = trial.number  # its key in the mirror: a storage counts other studies' trials too
+    told.intermediate_values = compute_rewards(trial, objective)
+    told.state, told.values = OPTUNA_STATES[trial.state], None
+    if told.state == TrialState.COMPLETE:
+        assert trial.score is not None
+        told.values = objective.compute_values(trial.score, amounts)
+    elif told.state == TrialState.PRUNED:
+        last = told.intermediate_values.get(trial.result.epochs)  # which a damaged journal may lack
+        if objective.is_single and last is not None:
+            told.values = [last]
+        else:
+            told.state = TrialState.FAIL
+    if told.state.is_finished() and told.datetime_complete is None:
+        told.datetime_complete = datetime.now()
+    return told
+
+
+def compute_rewards(trial: Trial, objective: Objective) -> dict[int, float]:
+    """Return the rewards of a trial by epoch: where they are the metric, its own curve, which nobody
+    changes."""
+    if not objective.factors:
+        return cast("dict[int, float]", trial.curve)
+    amounts = trial.candidate.amount
+    return {epoch: objective.compute_reward(value, amounts) for epoch, value in trial.curve.items()}
 
 
 def make_running_trial(

@@ -17,23 +17,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 
 from nas.graph.canonical import EARLIER_SIZES
 from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
-from nas.study.ledger import OPTUNA_STATES, Ledger
-from nas.study.mirror import Mirror, make_running_trial
+from nas.study.ledger import Ledger
+from nas.study.mirror import Mirror, compute_rewards, convert_trial, make_running_trial
 from nas.study.objective import ACCURACY, Objective
 from nas.study.proposals import Proposal, derive_seed, drop_parent, follow, guard_proposal, suggest
 from nas.study.queue import WAIT_S
@@ -135,7 +133,7 @@ class Study:
         # what another driver enters meanwhile is heard of when this one asks
         stored = ledger.list_stored()[: len(ledger.trials)]
         for trial, frozen in zip(ledger.trials, stored, strict=True):
-            self._mirror.add(self._convert(trial, self._renew(frozen, renamed)))
+            self._mirror.add(convert_trial(trial, self._renew(frozen, renamed), objective))
 
     # Asking
 
@@ -213,7 +211,7 @@ class Study:
     def report(self, number: int, result: EpochResult) -> bool:
         """Take the result of an epoch of a running trial. Return whether the trial goes on."""
         self.ledger.report(number, result.epoch, result.value)
-        self._mirror[number].intermediate_values = self._compute_rewards(self.ledger.trials[number])
+        self._mirror[number].intermediate_values = compute_rewards(self.ledger.trials[number], self.objective)
         return self._pruner is None or not self.ledger.should_prune(number, self._pruner)
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
@@ -357,47 +355,19 @@ class Study:
         if self.ledger.is_shared:
             self._wanted = max(self._wanted, self.ledger.wanted)
         for trial, frozen in self.ledger.read_others() if self.ledger.is_shared else ():
-            told = self._convert(trial, self._renew(frozen, {}))
+            told = convert_trial(trial, self._renew(frozen, {}), self.objective)
             if trial.number < len(self._mirror):
                 self._mirror.replace(told)
             else:
                 self._mirror.add(told)
             self._numbers[trial.candidate.identity] = trial.number
-            if trial.score is not None:
-                insort(self._ranked, trial, key=lambda trial: rank_trial(trial, self.objective))
-
-    # What samplers are told
+            self._rank(trial)
 
     def _end(self, trial: Trial) -> Trial:
-        self._mirror.replace(self._convert(trial, self._mirror[trial.number]))
-        if trial.score is not None:
-            insort(self._ranked, trial, key=lambda trial: rank_trial(trial, self.objective))
+        self._mirror.replace(convert_trial(trial, self._mirror[trial.number], self.objective))
+        self._rank(trial)
         return trial
 
-    def _convert(self, trial: Trial, frozen: FrozenTrial) -> FrozenTrial:
-        """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
-        several objectives; to samplers, one that was stopped early is then one that failed."""
-        told, amounts = copy(frozen), trial.candidate.amount
-        told._trial_id = trial.number  # its key in the mirror: a storage counts other studies' trials too
-        told.intermediate_values = self._compute_rewards(trial)
-        told.state, told.values = OPTUNA_STATES[trial.state], None
-        if told.state == OptunaState.COMPLETE:
-            assert trial.score is not None
-            told.values = self.objective.compute_values(trial.score, amounts)
-        elif told.state == OptunaState.PRUNED:
-            last = told.intermediate_values.get(trial.result.epochs)  # which a damaged journal may lack
-            if self.objective.is_single and last is not None:
-                told.values = [last]
-            else:
-                told.state = OptunaState.FAIL
-        if told.state.is_finished() and told.datetime_complete is None:
-            told.datetime_complete = datetime.now()
-        return told
-
-    def _compute_rewards(self, trial: Trial) -> dict[int, float]:
-        """Return the rewards of a trial by epoch: where they are the metric, its own curve, which nobody
-        changes."""
-        if not self.objective.factors:
-            return cast("dict[int, float]", trial.curve)
-        amounts = trial.candidate.amount
-        return {epoch: self.objective.compute_reward(value, amounts) for epoch, value in trial.curve.items()}
+    def _rank(self, trial: Trial) -> None:
+        if trial.score is not None:
+            insort(self._ranked, trial, key=lambda trial: rank_trial(trial, self.objective))

@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -342,6 +343,22 @@ def test_openvino_halves_weights_where_products_overflow(tmp_path: Path) -> None
         assert bytes_ and max(np.abs(one.astype(int)).max() for one in bytes_) in (most, most - 1)
 
 
+def run_python(folder: Path, env: Mapping[str, str], *command: str) -> str:
+    return subprocess.check_output([sys.executable, *command], cwd=folder, env=env, text=True)
+
+
+def apply_and_profile(run: Callable[..., str], form: str, file: Path) -> None:
+    """Do what a check of an export does with a file, and a profile of a network."""
+    folder = file.parent
+    np.save(folder / "images.npy", np.zeros((1, 3, 8, 8), np.float32))
+    Path(folder, "usage.py").write_text(EXPORTERS[form].usage)
+    run(apart.__file__, file.name, str(folder))
+    assert np.load(folder / "outputs.npy").shape == (1, 4, 6, 6)
+    small = "input: [3, 8, 8]\nnetwork: [conv2d: {out: 4, kernel: 3}, classifier]\n"
+    Path(folder, "small.yaml").write_text(small)
+    assert form in run("-m", "nas", "profile", "small.yaml", "--runtime", form, "--rounds", "2")
+
+
 _QUANTIZES = """\
 from pathlib import Path
 import numpy as np
@@ -363,18 +380,10 @@ def test_onnx_runtime_tells_nobody(tmp_path: Path) -> None:
     own = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "temporary")}
     for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
         own.pop(name, None)
-
-    def run(*command: str) -> str:
-        return subprocess.check_output([sys.executable, *command], cwd=tmp_path, env=own, text=True)
+    run = partial(run_python, tmp_path, own)
 
     run("-c", _QUANTIZES)
-    np.save(tmp_path / "images.npy", np.zeros((1, 3, 8, 8), np.float32))
-    Path(tmp_path, "usage.py").write_text(EXPORTERS["onnx"].usage)
-    run(apart.__file__, "int8.onnx", str(tmp_path))
-    assert np.load(tmp_path / "outputs.npy").shape == (1, 4, 6, 6)
-    small = "input: [3, 8, 8]\nnetwork: [conv2d: {out: 4, kernel: 3}, classifier]\n"
-    Path(tmp_path, "small.yaml").write_text(small)
-    assert "onnx" in run("-m", "nas", "profile", "small.yaml", "--runtime", "onnx", "--rounds", "2")
+    apply_and_profile(run, "onnx", tmp_path / "int8.onnx")
     run("-m", "nas", "latency", "small.yaml", "--runtime", "onnx")
     assert not [path for path in tmp_path.rglob("*") if path.name == ".ses" or "onnxruntime" in path.name]
 
@@ -407,18 +416,10 @@ print(sent)
 def test_openvino_tells_nobody(before: str, tmp_path: Path) -> None:
     """With its telemetry OpenVINO writes the number of a client into the home folder before it sends."""
     own = {**os.environ, "HOME": str(tmp_path), "CI": ""}  # in CI it is silent
-
-    def run(*command: str) -> str:
-        return subprocess.check_output([sys.executable, *command], cwd=tmp_path, env=own, text=True)
+    run = partial(run_python, tmp_path, own)
 
     assert run("-c", _CONVERTS, before).splitlines()[-1] == "[]"
     if before == "imported":  # by the user, and so told
         return
-    np.save(tmp_path / "images.npy", np.zeros((1, 3, 8, 8), np.float32))
-    Path(tmp_path, "usage.py").write_text(EXPORTERS["openvino"].usage)
-    run(apart.__file__, "int8.xml", str(tmp_path))
-    assert np.load(tmp_path / "outputs.npy").shape == (1, 4, 6, 6)
-    small = "input: [3, 8, 8]\nnetwork: [conv2d: {out: 4, kernel: 3}, classifier]\n"
-    Path(tmp_path, "small.yaml").write_text(small)
-    assert "openvino" in run("-m", "nas", "profile", "small.yaml", "--runtime", "openvino", "--rounds", "2")
+    apply_and_profile(run, "openvino", tmp_path / "int8.xml")
     assert not Path(tmp_path, "intel").exists()

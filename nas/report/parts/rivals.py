@@ -25,7 +25,7 @@ def write_versus(known: Facts) -> ET.Element | None:
     about = f"{metric} of each network under each seed"
     drawn = [write_figure(draw_scores(verdict), about, "Each seed as a dot, the mean as a diamond.")]
     if any(one.difference for one in verdict.others):
-        said = "How far the network is ahead under each seed, the mean, and its 95 % interval of six or more."
+        said = "How far it is ahead under each seed, the mean, and from six seeds on the 95 % interval."
         drawn.append(write_figure(draw_differences(verdict), "Differences to each baseline", said))
     notes = list(verdict.notes)
     if verdict.equal_cost:
