@@ -100,7 +100,7 @@ class Trials:
     def take_weights(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take the weights out of a trial's last result, which Tune keeps."""
         if WEIGHTS in result:
-            self._weights[trial_id] = result.pop(WEIGHTS)
+            self._weights[trial_id] = result.pop(WEIGHTS).content
 
     def take_step(self, trial_id: str, step: AttemptStep, place: WorkerPlace) -> bool:
         """Take a step, trained at a place. Return whether the trial goes on."""

@@ -24,7 +24,15 @@ from nas.malloc import release_memory
 from nas.training.base import Evaluator, extend_limit, find_time_limit
 
 WEIGHTS = "weights"
-"""What the last step of a trial has besides: the network's state, as safetensors."""
+"""What the last step of a trial has besides: `SentWeights`."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SentWeights:
+    """The state of a network, as safetensors. Tune makes a text of every result, twice, for lines of its log
+    that nobody sees: of megabytes that would take longer than all else between two trials."""
+
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,14 @@ class Worker(tune.Trainable):
         assert self._attempt is not None
         step = self._train_epoch(self._attempt)
         self._note(step)
-        told = {"done": step.done, "step": step, "place": WorkerPlace(self._node, _read_gpu_bytes())}
-        return {**told, WEIGHTS: self._attempt.dump_weights()} if step.done and step.epoch else told
+        told: dict[str, Any] = {
+            "done": step.done,
+            "step": step,
+            "place": WorkerPlace(self._node, _read_gpu_bytes()),
+        }
+        if step.done and step.epoch:
+            told[WEIGHTS] = SentWeights(self._attempt.dump_weights())
+        return told
 
     def _note(self, step: AttemptStep) -> None:
         """Write a line of a step to this worker's log, which Ray's dashboard shows."""

@@ -60,6 +60,27 @@ def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(
     assert s.counts.complete == 3
 
 
+def test_tune_writes_no_weights_into_the_texts_that_it_makes_of_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes two of each, for lines of its log that nobody sees."""
+    from nas.execution.ray_trials import Controller
+
+    texts = []
+    process = Controller._process_trial_results
+
+    def note(controller: Controller, trial: Any, results: list[Any]) -> None:
+        texts.append(f"{results}")
+        process(controller, trial, results)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(Controller, "_process_trial_results", note)
+    s, heard = start(tmp_path, trials=2)
+    make_executor(concurrency=1).run(s, Fake(tmp_path / "log"), heard)
+    assert len(texts) == 2 * EPOCHS and sum("SentWeights" in text for text in texts) == 2
+    assert not any('"dtype":"F32"' in text for text in texts)  # the head of a file of weights
+    assert set(heard.kept) == {0, 1}
+
+
 def test_a_trial_that_hangs_is_ended_on_ray(tmp_path: Path) -> None:
     """Even one that holds Python's lock; its epochs are kept, and it is not begun again."""
     s, heard = start(tmp_path, trials=3)
