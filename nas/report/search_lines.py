@@ -24,6 +24,7 @@ from nas.report.tables import (
     render_finals,
     render_front,
 )
+from nas.runs.budget import explain_exhausted
 from nas.runs.counted import describe_classes
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
@@ -127,8 +128,7 @@ def print_result(result: SearchResult, console: Console) -> None:
     state, config = result.state, result.state.config
     command = state.manifest.resume_command(state.folder)
     if result.stopped_by is StopReason.EXHAUSTED:
-        inside = " inside the budget" if config.budget else ""
-        say(console, f"The search ended early: no untried network{inside} was found.")
+        say(console, f"The search ended early: {explain_exhausted(config.budget)}.")
     if result.stopped_by is StopReason.TIME_LIMIT:
         assert config.time_limit is not None
         say(console, f"The time limit of {dump_duration(config.time_limit)} is over. Go on with: {command}")
@@ -194,6 +194,8 @@ def print_run(state: RunState, top: int) -> None:
     if ended < len(state.trials):
         for line in describe_running(state):
             say(console, line)
+    if state.manifest.is_exhausted_by(state.trials):
+        say(console, f"It is over before its last trial: {explain_exhausted(config.budget)}.")
         running = " --running" * state.manifest.elsewhere
         say(console, f"Go on with: {state.manifest.resume_command(folder)}{running}")
     if best := state.best(top):

@@ -18,8 +18,7 @@ from nas.errors import InputError
 from nas.measures import Budget
 from nas.runs.comparison import VersusConfig, VersusFolder, VersusManifest
 from nas.runs.config import merge
-from nas.runs.manifest import check_plugins
-from nas.runs.provenance import describe_environment, digest_text
+from nas.runs.provenance import check_plugins, describe_environment, digest_text
 from nas.space import dump_space
 from nas.space.library import is_run
 from nas.space.plugins import read_plugins
