@@ -382,8 +382,10 @@ def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:
     return tuple(WarmStart(str(start.get("file")), dict(start["choices"])) for start in starts)
 
 
-def _read_counted(document: Mapping[str, Any]) -> Counted:
-    return Counted(document.get("counted", Counted.AT_LEAST.value))
+def _read_picked(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = document.get("picked") or {}
+    Recipe.from_data(given, "of the recipe")
+    return Recipe.read(given)
 
 
 _PARTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -391,7 +393,7 @@ _PARTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "metric": _read_metric,
     "starts": _read_warm_start,
     "plugins": lambda document: read_digests(document.get("plugins", {})),
-    "counted": _read_counted,
+    "counted": lambda document: Counted(document.get("counted", Counted.AT_LEAST.value)),
     "exhausted_at": lambda document: read_count(document.get("exhausted_at")),
-    "picked": lambda document: Recipe.read(document.get("picked") or {}),
+    "picked": _read_picked,
 }

@@ -370,8 +370,9 @@ def test_the_settings_are_kept_and_flags_win(finished: tuple[Path, Said]) -> Non
     )
     assert set(document) == {
         "format", "study", "settings", "versions", "git_commit", "machine", "metric", "data", "counted",
-        "space_sha256", "starts", "plugins", "evaluator_sha256", "elsewhere",
+        "space_sha256", "starts", "plugins", "evaluator_sha256", "elsewhere", "picked", "exhausted_at",
     }  # fmt: skip
+    assert document["picked"] == {"batch": None} and document["exhausted_at"] is None
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
 
