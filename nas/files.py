@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from shlex import quote
 
 from nas.errors import InputError, NasError
 
@@ -79,6 +80,21 @@ def read_given_text(path: Path, most: int = MOST_BYTES) -> str:
             return _read_up_to(file, path, most)
 
     return _read_or_say(path, read)
+
+
+def check_replaceable(path: Path, is_own: Callable[[str], bool]) -> None:
+    """Raise InputError where a text file that no user has named would take the place of one that nas has not
+    written, as `is_own` says of its text."""
+    if not path.exists():
+        return
+    text = ""  # of what is no text
+    with suppress(InputError):
+        text = read_text(path)
+    if not is_own(text):
+        raise InputError(
+            f"{path}: is there already, and nas has not written it; choose another name with -o, or replace "
+            f"it with -o {quote(str(path))}"
+        )
 
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)

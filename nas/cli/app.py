@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import atexit
 import gc
 import os
 import signal
 import sys
 from collections import UserDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from nas import __version__
 from nas.errors import NasError, make_printable
 from nas.threads import shorten_spinning
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "search": "search",
@@ -86,6 +92,16 @@ class _Commands(UserDict[str, Any]):
         return getattr(import_module(f"nas.cli.{super().__getitem__(name)}"), name)
 
 
+class _Outlines(UserDict[str, Any]):
+    """What a list of the commands says of each, read in the source: imports of all take most of a second."""
+
+    def __getitem__(self, name: str) -> Any:
+        source = Path(__file__).with_name(f"{super().__getitem__(name)}.py").read_text(encoding="utf-8")
+        functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+        about = next(ast.get_docstring(node) for node in functions if node.name == name)
+        return click.RichCommand(name=name, help=about)
+
+
 class _CommandGroup(click.RichGroup):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -93,6 +109,22 @@ class _CommandGroup(click.RichGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with self._outlined():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        with self._outlined():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextmanager
+    def _outlined(self) -> Iterator[None]:
+        known, self.commands = self.commands, _Outlines(COMMANDS)
+        try:
+            yield
+        finally:
+            self.commands = known
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

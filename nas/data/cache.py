@@ -71,13 +71,17 @@ def read_images(
 
 @dataclass(eq=False)
 class _Chunk:
-    """Some of the images: their pixels, but of the broken and the deep ones, and what else was found."""
+    """Some of the images: their pixels, but of the broken and the deep ones, and what else was found.
+
+    `lasting`: nothing of that is the machine's, so that it will be found again.
+    """
 
     images: Images
     traits: NDArray[np.uint8]
     broken: dict[int, str]
     deep: dict[int, DeepImage]
     notes: tuple[str, ...] = ()
+    lasting: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class _Reading:
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         broken: dict[int, str] = {}
         traits: Counter[Trait] = Counter()
-        levels = self.rendering.levels
+        levels, lasting = self.rendering.levels, True
         step = max(1, _BLOCK_BYTES // math.prod(self.shape))
         blocks = [indices[start : start + step] for start in range(0, len(indices), step)]
         try:
@@ -126,9 +130,11 @@ class _Reading:
                     if read.deep and levels is None:
                         levels = _join(deep for other in blocks for deep in self._read(other).deep.values())
                     rendered = self._render_part(read, block, levels)
+                    lasting = lasting and read.lasting
                     broken |= {number * step + place: why for place, why in rendered.broken.items()}
                     traits.update(rendered.traits)
                     out.write(rendered.images.data)
+            _get_facts_file(path).unlink(missing_ok=True)  # those of another map
             beside.replace(path)
         except OSError as error:
             raise NasError(
@@ -146,7 +152,8 @@ class _Reading:
             "traits": traits,
             "levels": [levels.low, levels.high] if levels else None,
         }
-        write_atomically(_get_facts_file(path), json.dumps(facts))
+        if lasting:  # without its facts a map is not opened again
+            write_atomically(_get_facts_file(path), json.dumps(facts))
         return Pictures(map_images(path, shape), broken, (), dict(traits), levels)
 
     def _render_part(self, part: _Chunk, indices: NDArray[np.int64], levels: Levels | None) -> Pictures:
@@ -157,7 +164,7 @@ class _Reading:
             deep = self._read(indices[places], levels)
             part.images[places], part.traits[places] = deep.images, deep.traits
             part.broken |= {int(places[place]): why for place, why in deep.broken.items()}
-            part.notes = part.notes or deep.notes
+            part.notes, part.lasting = part.notes or deep.notes, part.lasting and deep.lasting
         whole = np.delete(part.images, list(part.broken), axis=0) if part.broken else part.images
         traits = {trait: int(np.count_nonzero(part.traits & trait)) for trait in Trait}
         found = {trait: count for trait, count in traits.items() if count}
@@ -177,6 +184,7 @@ class _Reading:
                 part.images[place], part.traits[place] = found
             elif isinstance(found, BrokenImage):
                 part.broken[place] = f"{file_of(place)} ({found.reason})"
+                part.lasting = part.lasting and found.lasting
             else:
                 part.deep[place] = found
 

@@ -194,6 +194,27 @@ def load_source(
     return data
 
 
+def read_test(
+    test: Source,
+    chosen: Indices,
+    data: ImageData,
+    resolution: int,
+    progress: Decoding,
+    note: Callable[[str], object],
+) -> tuple[Images, Indices]:
+    """Read some of the images to test on, rendered as those of the data. Return them, and which they are:
+    those that cannot be read are left out, which is noted. Raises InputError where none can be."""
+    found, count = test.read(chosen, resolution, progress, data.rendering), len(chosen)
+    if len(found.broken) == count:
+        raise InputError(
+            f"data set {data.name}: none of {count:,} images to test on can be read: "
+            f"{_name_broken(found)}; replace or remove them"
+        )
+    if found.broken:
+        note(f"{len(found.broken):,} of {count:,} test images cannot be read and are left out.")
+    return found.images, np.delete(chosen, list(found.broken))
+
+
 def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
     """Yield the data with each of so many equal, stratified parts to validate on in turn.
 
@@ -290,19 +311,23 @@ def _make_pool(
 
 
 def _note_broken(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
-    broken = [_make_printable(what) for what in found.broken.values()]
-    if not broken:
+    if not found.broken:
         return []
-    named = ", ".join(broken[:_NAMED])
-    if len(broken) > _NAMED:
-        named += f" and {len(broken) - _NAMED:,} more"
-    what = f"{len(broken):,} of {images:,} images {use} cannot be read"
-    if len(broken) > max_broken * images:
+    named = _name_broken(found)
+    what = f"{len(found.broken):,} of {images:,} images {use} cannot be read"
+    if len(found.broken) > max_broken * images:
         raise InputError(
             f"data set {spec}: {what}, more than {100 * max_broken:g} %: {named}; replace or remove them, or "
             "allow more by --max-broken"
         )
     return [f"{what} and are left out: {named}."]
+
+
+def _name_broken(found: Pictures) -> str:
+    """Return what cannot be read, and why, or the first of it."""
+    broken = [_make_printable(what) for what in found.broken.values()]
+    named = ", ".join(broken[:_NAMED])
+    return named if len(broken) <= _NAMED else f"{named} and {len(broken) - _NAMED:,} more"
 
 
 def _make_printable(text: str) -> str:

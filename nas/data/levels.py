@@ -34,6 +34,11 @@ class Levels:
     def __str__(self) -> str:
         return f"{self.low:.10g}..{self.high:.10g}"
 
+    def is_like(self, other: Levels) -> bool:
+        """Return whether pixels are as with the other levels, to one of 256 values."""
+        step = (other.high - other.low) / 255
+        return abs(self.low - other.low) <= step and abs(self.high - other.high) <= step
+
 
 @dataclass(frozen=True)
 class Rendering:

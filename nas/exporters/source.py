@@ -148,6 +148,11 @@ def write_source(
     return write_module(write_docstring(title, facts), standard, [], body)
 
 
+def is_export(text: str) -> bool:
+    """Return whether a text is one of these files."""
+    return _LOAD in text
+
+
 def write_module(about: str, standard: Sequence[str], installed: Sequence[str], body: Sequence[str]) -> str:
     """Return the text of a module: its docstring, imports of the standard library and of what is installed
     beside torch, classes and functions."""

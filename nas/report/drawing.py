@@ -116,6 +116,11 @@ def write_drawing(
     write_output(output, convert(draw(space, depth, unfold=unfold)))
 
 
+def is_drawing(text: str) -> bool:
+    """Return whether a text is the SVG of a network."""
+    return '<rect class="page"' in text and '<g id="graph"' in text
+
+
 def draw(space: Space, depth: int = 1, *, unfold: bool = False) -> str:
     """Return the SVG of a network without choices, with `depth` levels of its names.
 

@@ -14,6 +14,7 @@ from nas.cost import format_count
 from nas.errors import make_printable
 from nas.report.console import format_duration, format_figure, pluralise
 from nas.report.tables import describe_budget, make_table
+from nas.runs.budget import explain_exhausted
 from nas.runs.holder import Holder
 from nas.runs.listing import ListedRun
 from nas.runs.status import Pace, Phase, SearchStatus
@@ -163,6 +164,8 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Go on with: {command}{left}"
         case Phase.FAILED:
             yield f"Mend the cause, then go on with: {command}"
+        case Phase.ENDED if status.is_exhausted:
+            yield f"It is over before its last trial: {explain_exhausted(status.config.budget)}."
         case Phase.ENDED if not status.folder.is_calibration:
             yield f"Search further with: {command} --trials {2 * len(status.trials)}"
 

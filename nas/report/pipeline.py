@@ -17,7 +17,7 @@ from nas.report.console import format_duration, pluralise, say, show
 from nas.report.documents import Document
 from nas.report.latency import render_profile
 from nas.report.scaled import print_scaled
-from nas.report.search_lines import print_result
+from nas.report.search_lines import print_outcome, print_result
 from nas.report.search_screen import SearchScreen
 from nas.report.tables import make_table
 from nas.report.training import TrainScreen, print_training
@@ -31,14 +31,20 @@ _SCREENS: dict[str, Callable[[Console], Any]] = {
     "versus": VersusScreen,
 }
 _PRINTED: dict[str, Callable[[Any, Console], None]] = {
-    "search": print_result,
+    "search": print_outcome,
     "calibrate": print_calibration,
-    "finalists": print_result,
+    "finalists": print_outcome,
     "scale": print_scaled,
     "train": print_training,
     "versus": print_verdict,
     "profile": lambda found, console: show(render_profile(found), console),
 }
+_PRINTED_LAST: dict[str, Callable[[Any, Console], None]] = {
+    **_PRINTED,
+    "search": print_result,
+    "finalists": print_result,
+}
+"""Of the last step, after which a user goes on."""
 
 
 class PipelineScreen(PipelineObserver):
@@ -71,8 +77,9 @@ class PipelineScreen(PipelineObserver):
         if step.why is None:
             say(self._console, f"{self._format_head(step.name)}: unchanged, skipped. {step.record.summary}")
             return
-        if step.result is not None and step.name in _PRINTED:
-            _PRINTED[step.name](step.result, self._console)
+        printed = _PRINTED_LAST if step.name == self._steps[-1] else _PRINTED
+        if step.result is not None and step.name in printed:
+            printed[step.name](step.result, self._console)
         took = format_duration(step.record.seconds)
         say(self._console, f"{self._format_head(step.name)}: done in {took}. {step.record.summary}")
 

@@ -53,6 +53,7 @@ def document_status(found: SearchStatus | ListedRun) -> Document:
         "best": best and _document_score(best, found.objective),
         "finalists": [_document_finalist(one, found.objective) for one in found.finalists],
         "last_failure": _document_failure(failures[-1]) if failures else None,
+        "exhausted": found.is_exhausted,
         "command": found.resume_command,
     }
 

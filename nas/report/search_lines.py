@@ -24,6 +24,7 @@ from nas.report.tables import (
     render_finals,
     render_front,
 )
+from nas.runs.budget import explain_exhausted
 from nas.runs.counted import describe_classes
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
@@ -124,11 +125,17 @@ def _say_calibration(session: Session, trials: int, console: Console) -> None:
 
 def print_result(result: SearchResult, console: Console) -> None:
     """Print what a search came to, and what to do next. Raises NasError where no trial has a score."""
+    print_outcome(result, console)
+    if not result.elsewhere:  # its commands read weights
+        _say_next(result, console)
+
+
+def print_outcome(result: SearchResult, console: Console) -> None:
+    """Print what a search came to. Raises NasError where no trial has a score."""
     state, config = result.state, result.state.config
     command = state.manifest.resume_command(state.folder)
     if result.stopped_by is StopReason.EXHAUSTED:
-        inside = " inside the budget" if config.budget else ""
-        say(console, f"The search ended early: no untried network{inside} was found.")
+        say(console, f"The search ended early: {explain_exhausted(config.budget)}.")
     if result.stopped_by is StopReason.TIME_LIMIT:
         assert config.time_limit is not None
         say(console, f"The time limit of {dump_duration(config.time_limit)} is over. Go on with: {command}")
@@ -152,8 +159,6 @@ def print_result(result: SearchResult, console: Console) -> None:
         show(render_scaled(result.scaled), console)
     for name, line in result.logged.items():
         say(console, f"Logged to {name}: {line}")
-    if not result.elsewhere:  # its commands read weights
-        _say_next(result, command, console)
 
 
 def describe_usage(usage: Usage) -> Iterator[str]:
@@ -189,6 +194,8 @@ def print_run(state: RunState, top: int) -> None:
     ended = sum(not trial.is_running for trial in state.trials)
     config = state.config
     say(console, f"{ended} of {pluralise(config.trials, 'trial')} ended, {describe_budget(config.budget)}.")
+    if state.manifest.is_exhausted_by(state.trials):
+        say(console, f"It is over before its last trial: {explain_exhausted(config.budget)}.")
     if failed := [trial for trial in state.trials if trial.failure]:
         say(console, f"{len(failed)} failed, trial {failed[-1].number} with: {failed[-1].failure}.")
     if ended < len(state.trials):
@@ -308,8 +315,9 @@ def _print_front(state: RunState, console: Console) -> None:
         say(console, f"The best network is the one of the {end} {objective.metric.name}, whatever it costs.")
 
 
-def _say_next(result: SearchResult, command: str, console: Console) -> None:
+def _say_next(result: SearchResult, console: Console) -> None:
     state = result.state
+    command = state.manifest.resume_command(state.folder)
     best: Path = state.folder.best_file
     further = f"{command} --trials {2 * len(state.trials)}"
     plugins = state.manifest.format_plugin_flags(state.folder)

@@ -33,6 +33,11 @@ def _limit(example: str, parse: Callable[[str], int] = parse_count) -> Kind:
     )
 
 
+def explain_exhausted(budget: Budget) -> str:
+    """Return why a search ends before all of its trials."""
+    return f"no untried network{' inside the budget' if budget else ''} was found"
+
+
 @dataclass(frozen=True)
 class BudgetKeys(Config):
     """The settings that a budget is given by."""

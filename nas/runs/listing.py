@@ -14,6 +14,7 @@ from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.measures import MEASURES
+from nas.runs.budget import explain_exhausted
 from nas.runs.coefficients import CoefficientsFolder, CoefficientsManifest
 from nas.runs.comparison import VersusFolder, VersusManifest
 from nas.runs.folder import RunFolder, TrainingFolder
@@ -124,7 +125,7 @@ def make_row(status: SearchStatus) -> ListedRun:
         status.wanted,
         best.score if best else None,
         best.candidate.cost if best else None,
-        str(status.holder or ""),
+        str(status.holder or (explain_exhausted(status.config.budget) if status.is_exhausted else "")),
         status.resume_command,
         status.objective.metric.name,
     )

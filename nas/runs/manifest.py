@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
@@ -22,8 +22,11 @@ from nas.runs.flags import format_flag, format_setting
 from nas.runs.folder import RunFolder
 from nas.runs.old_settings import add_old_defaults, read_format_1
 from nas.runs.provenance import (
+    check_plugins,
+    check_unchanged,
     describe_environment,
     digest_text,
+    read_count,
     read_digests,
     read_document,
     read_environment,
@@ -62,6 +65,8 @@ class Manifest:
     None where a user's evaluator has its own. `counted`: what costs are of. `metric`: what scores measure.
     `plugins`: sha256 of the files of blocks by name; `evaluator`: that of the evaluator's file.
     `environment`: versions, commit and machine of the start. `elsewhere`: other programs train its networks.
+    `picked`: settings of the recipe that fit it to the data, as they were before. `exhausted_at`: so
+    many trials there were when no untried network was found any more.
     """
 
     study: str
@@ -76,6 +81,8 @@ class Manifest:
     environment: Mapping[str, Any] = field(default_factory=dict)
     counted: Counted = Counted.DEPLOYED
     elsewhere: bool = False
+    picked: Mapping[str, Any] = field(default_factory=dict)
+    exhausted_at: int | None = None
 
     @property
     def objective(self) -> Objective:
@@ -101,10 +108,11 @@ class Manifest:
         environment = describe_environment(device)
         digests = {plugin.name: plugin.sha256 for plugin in plugins}
         own = evaluator.sha256 if evaluator else None
-        digest = digest_text(space_text)
+        digest, fitted = digest_text(space_text), recipe.to_data()
+        picked = {key: value for key, value in config.recipe.to_data().items() if value != fitted[key]}
         return cls(
             study, config, recipe, data, metric, digest, tuple(warm_start), digests, own, environment,
-            elsewhere=elsewhere,
+            elsewhere=elsewhere, picked=picked,
         )  # fmt: skip
 
     def to_text(self) -> str:
@@ -126,6 +134,8 @@ class Manifest:
             "plugins": dict(self.plugins),
             "evaluator_sha256": self.evaluator,
             "elsewhere": self.elsewhere,
+            "picked": dict(self.picked),
+            "exhausted_at": self.exhausted_at,
         }
         return yaml.safe_dump(document, sort_keys=False)
 
@@ -165,6 +175,8 @@ class Manifest:
             environment=read_environment(document),
             counted=parts["counted"],
             elsewhere=document.get("elsewhere") is True,
+            picked=parts["picked"],
+            exhausted_at=parts["exhausted_at"],
         )
 
     def write(self, folder: RunFolder) -> None:
@@ -174,7 +186,8 @@ class Manifest:
     def with_config(self, config: SearchConfig) -> Manifest:
         """Return the manifest after a resume that changed settings. The recipe of a folder's config is
         fitted."""
-        return replace(self, config=config, recipe=config.recipe)
+        picked = self.picked if config.recipe == self.recipe else {}
+        return replace(self, config=config, recipe=config.recipe, picked=picked)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -185,6 +198,10 @@ class Manifest:
         """Return those that are no defaults."""
         found = {**self.config.select_given(), Recipe.SECTION: self.recipe.select_given()}
         return {key: value for key, value in found.items() if value != {}}
+
+    def with_recipe_given(self) -> Manifest:
+        """Return the manifest with the recipe as it was given, before it was fitted."""
+        return replace(self, recipe=replace(self.recipe, **self.picked), picked={})
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -211,6 +228,10 @@ class Manifest:
             "evaluator_sha256": self.evaluator,
         }
 
+    def is_exhausted_by(self, trials: Sequence[object]) -> bool:
+        """Return whether no untried network was found after these trials."""
+        return self.exhausted_at == len(trials)
+
     def find_storage(self, folder: RunFolder) -> Path | str:
         """Return where the study is kept."""
         return self.config.storage or folder.journal
@@ -229,7 +250,7 @@ class Manifest:
         """Return the command of a search of these settings."""
         settings, sections = SearchConfig.settings(), SearchConfig.sections()
         flags = ""
-        for key, value in self.select_given().items():
+        for key, value in self.with_recipe_given().select_given().items():
             if key in sections:
                 own = sections[key].settings()
                 flags += "".join(format_setting(own[k], v, f"--{key}") for k, v in value.items())
@@ -322,7 +343,7 @@ class Manifest:
                 f"{folder.path}: was searched by an evaluator of a user's own, and no file is run that is "
                 f"not named; add {flag}"
             )
-        _check_unchanged(folder, read_file(named.file), self.evaluator, flag)
+        check_unchanged(folder, read_file(named.file), self.evaluator, flag)
         if named.function != own.function:
             raise InputError(
                 f"--evaluator {named}: {folder.path} was searched by '{own.function}' of this file; give "
@@ -336,33 +357,10 @@ class Manifest:
         return f"{folder.source_file(own.file.name)}:{own.function}"
 
 
-def check_plugins(plugins: Mapping[str, str], folder: RunFolder, given: Sequence[SourceFile]) -> None:
-    """Raise InputError where the given plugins are not those with these digests by name."""
-    by_name = {plugin.name: plugin for plugin in given}
-    for name, digest in plugins.items():
-        copy = folder.source_file(name)
-        if name not in by_name:
-            raise InputError(
-                f"{folder.path}: was {folder.DONE} with blocks of {name}, and no plugin is loaded that is "
-                f"not named; add --plugin {copy}"
-            )
-        _check_unchanged(folder, by_name[name], digest, f"--plugin {copy}")
-    for name in by_name.keys() - plugins.keys():
-        raise InputError(f"{by_name[name].file}: {folder.path} was {folder.DONE} without it; leave it out")
-
-
 def _format_again(settings: Mapping[str, Any]) -> str:
     return "".join(
         format_flag(SearchConfig.settings()[key].flags[0], value) for key, value in settings.items()
     )
-
-
-def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, flag: str) -> None:
-    if source.sha256 != digest:
-        raise InputError(
-            f"{source.file}: is not as it was when {folder.path} was {folder.DONE}; restore it, or name the "
-            f"copy, {flag}"
-        )
 
 
 def _read_data(document: Mapping[str, Any]) -> DataCard | None:
@@ -384,14 +382,18 @@ def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:
     return tuple(WarmStart(str(start.get("file")), dict(start["choices"])) for start in starts)
 
 
-def _read_counted(document: Mapping[str, Any]) -> Counted:
-    return Counted(document.get("counted", Counted.AT_LEAST.value))
+def _read_picked(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = document.get("picked") or {}
+    Recipe.from_data(given, "of the recipe")
+    return Recipe.read(given)
 
 
-_PARTS = {
+_PARTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "data": _read_data,
     "metric": _read_metric,
     "starts": _read_warm_start,
     "plugins": lambda document: read_digests(document.get("plugins", {})),
-    "counted": _read_counted,
+    "counted": lambda document: Counted(document.get("counted", Counted.AT_LEAST.value)),
+    "exhausted_at": lambda document: read_count(document.get("exhausted_at")),
+    "picked": _read_picked,
 }

@@ -1,20 +1,24 @@
-"""What the YAML file of a folder says of how it was made, read as plain data of a known format."""
+"""What the YAML file of a folder says of how it was made: plain data of a known format, checked."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas import __version__
 from nas.errors import InputError
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.runs.commit import find_commit
 from nas.space.language.source import read_yaml, to_plain_data
+
+if TYPE_CHECKING:
+    from nas.importing import SourceFile
+    from nas.runs.folder import RunFolder
 
 _MOST_VALUES = 1_000_000
 """Of such a file, which lists every class of the data."""
@@ -60,6 +64,13 @@ def read_digests(given: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def read_count(given: Any) -> int | None:
+    """Return a number of things, None where there is none. Raises TypeError for what is no such number."""
+    if given is not None and type(given) is not int:
+        raise TypeError(f"{given!r} is no whole number")
+    return given
+
+
 def read_environment(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `describe_environment` had written."""
     return {key: document.get(key) for key in ("versions", "git_commit", "machine")}
@@ -102,3 +113,27 @@ def digest_file(path: Path) -> str:
     """Return the sha256 of what is in a file. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_plugins(plugins: Mapping[str, str], folder: RunFolder, given: Sequence[SourceFile]) -> None:
+    """Raise InputError where the given plugins are not those with these digests by name."""
+    by_name = {plugin.name: plugin for plugin in given}
+    for name, digest in plugins.items():
+        copy = folder.source_file(name)
+        if name not in by_name:
+            raise InputError(
+                f"{folder.path}: was {folder.DONE} with blocks of {name}, and no plugin is loaded that is "
+                f"not named; add --plugin {copy}"
+            )
+        check_unchanged(folder, by_name[name], digest, f"--plugin {copy}")
+    for name in by_name.keys() - plugins.keys():
+        raise InputError(f"{by_name[name].file}: {folder.path} was {folder.DONE} without it; leave it out")
+
+
+def check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, flag: str) -> None:
+    """Raise InputError where a file is not the one with a digest. `flag`: what names the folder's copy."""
+    if source.sha256 != digest:
+        raise InputError(
+            f"{source.file}: is not as it was when {folder.path} was {folder.DONE}; restore it, or name the "
+            f"copy, {flag}"
+        )

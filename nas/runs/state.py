@@ -11,9 +11,9 @@ from nas.errors import InputError
 from nas.files import read_text, write_atomically
 from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists
 from nas.runs.folder import RunFolder, TrainingFolder
-from nas.runs.manifest import Manifest, check_plugins
+from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
-from nas.runs.provenance import digest_text
+from nas.runs.provenance import check_plugins, digest_text
 from nas.runs.training import TrainManifest
 from nas.space import Space
 from nas.space.language.parse import load_space, parse_space

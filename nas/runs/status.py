@@ -144,7 +144,8 @@ class SearchStatus:
             return Phase.ENDED if self.has_result else Phase.STOPPED
         if self.counts.failed and not (self.counts.complete or self.counts.pruned):
             return Phase.FAILED
-        elsewhere = self.config.storage is not None  # another driver may have the weights
+        # another driver, or program, may have the weights
+        elsewhere = self.config.storage is not None or self.manifest.elsewhere
         done = self._trials_left == 0 and self._finals_left == 0 and (self.has_result or elsewhere)
         return Phase.ENDED if done else Phase.STOPPED
 
@@ -163,7 +164,7 @@ class SearchStatus:
 
     @property
     def _trials_left(self) -> int:
-        return max(0, self.config.trials - self.counts.ended)
+        return self.counts.running if self.is_exhausted else max(0, self.config.trials - self.counts.ended)
 
     @property
     def _finals_left(self) -> int:
@@ -173,6 +174,11 @@ class SearchStatus:
     def resume_command(self) -> str:
         """The command that goes on with it."""
         return self.manifest.resume_command(self.folder)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it is over before its last trial, as no untried network was found."""
+        return self.manifest.is_exhausted_by(self.trials)
 
 
 class StatusReader:

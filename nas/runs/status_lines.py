@@ -15,6 +15,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
+from nas.runs.provenance import read_count
 from nas.runs.status import SearchStatus, StatusReader
 from nas.study.records import Trial, TrialState, dump_candidate, make_trial
 from nas.training.base import Metric
@@ -56,7 +57,8 @@ class StatusWriter:
         if status.manifest is not self._manifest or shrunk:
             metric = status.manifest.metric
             own = {"name": metric.name, "maximize": metric.maximize, "range": metric.range}
-            yield _mark({"settings": status.manifest.settings, "metric": own})
+            at = status.manifest.exhausted_at
+            yield _mark({"settings": status.manifest.settings, "metric": own, "exhausted_at": at})
             self._manifest, self._written = status.manifest, {}
         for key, trials in of.items():
             before = self._written.get(key, ())
@@ -115,7 +117,8 @@ class StatusReceiver:
             config = SearchConfig.from_data(data["settings"], "its settings")
             ends = data["metric"]["range"]
             own = {**data["metric"], "range": (float(ends[0]), float(ends[1])) if ends else None}
-            self._manifest = Manifest("", config, config.recipe, None, Metric(**own), "")
+            at = read_count(data.get("exhausted_at"))
+            self._manifest = Manifest("", config, config.recipe, None, Metric(**own), "", exhausted_at=at)
             self._trials = {"trials": {}, "finals": {}}
         for key, known in self._trials.items():
             known.update((trial.number, trial) for trial in map(_read_trial, data.get(key, ())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from threading import Lock
@@ -273,7 +274,10 @@ class OpenRun:
     # Refusals
 
     def _refuse_more(self, study: Study) -> Refused:
+        """Return why there is no other network, which the folder says too where none is left."""
         if study.exhausted:
+            self._manifest = replace(self._manifest, exhausted_at=len(study.trials))
+            self._manifest.write(self.folder)
             within = f" within {self.budget}" if self.budget else ""
             return Refused(Reason.EXHAUSTED, f"no untried network of '{self.space.name}' was found{within}")
         running = study.counts.running

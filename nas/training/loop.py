@@ -221,9 +221,9 @@ class ClassifierTraining:
         self._scored.load_state_dict(state)
         self._scored.eval()
         labels = np.zeros(len(images), dtype=np.int64)
-        shown = DeviceImages(images, labels, self._data, self._device)
         found = []
         with memory_failures():
+            shown = DeviceImages(images, labels, self._data, self._device)
             for index in _split_batches(torch.arange(len(shown), device=self._device), self._val_batch):
                 with self._autocast():
                     logits = self._scored(shown.get_batch(index))

@@ -9,6 +9,7 @@ from shlex import quote
 from nas.cost import format_large
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, HEADLESS_FORMATS, Exporter
+from nas.files import check_replaceable
 from nas.kinds import join_or
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import TrainingFolder
@@ -86,7 +87,10 @@ def write_network(
         return write_folder(leaving, target, exporters, progress)
     (exporter,) = exporters.values()
     leaving = leaving.without_head() if config.headless else leaving
-    _check_kept(exporter, exporter.target(target or leaving.stem), plugins)
+    file = exporter.target(target or leaving.stem)
+    _check_kept(exporter, file, plugins)
+    if target is None and not is_run(str(what)) and ".py" in exporter.suffixes:
+        _check_own(file)
     return write_one(leaving, target, exporter, progress)
 
 
@@ -131,6 +135,15 @@ def _check_kept(exporter: Exporter, file: Path, plugins: Sequence[Path | str]) -
                 f"{plugin}: is a plugin of the network, and the export would be written over it; choose "
                 "another -o"
             )
+
+
+def _check_own(file: Path) -> None:
+    """Raise InputError where a module, or weights beside one, would take the place of what is no export."""
+    from nas.exporters.source import is_export
+
+    module = file.with_suffix(".py")
+    check_replaceable(module, is_export)
+    check_replaceable(file, lambda _: module.exists())
 
 
 def export_run(state: RunState, number: int | None = None, output: Path | None = None) -> list[Path]:

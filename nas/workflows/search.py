@@ -205,6 +205,8 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             in_time = False
         meter.stop()
         observer.doing("Exporting the best network, and checking it")
+        stop.check_place()
+        session = session.note_end(study)
         state = session.make_state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
             within = f"budget {config.budget}" if config.budget else "no budget"
@@ -217,7 +219,6 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             reason = StopReason.EXHAUSTED
         has_best = bool(state.best(1))
         elsewhere = _find_elsewhere(state, study.ledger, finals)
-        stop.check_place()
         result = SearchResult(
             state,
             study.counts,

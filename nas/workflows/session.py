@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from nas.data.datasets import ImageData
+    from nas.study.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,16 @@ class Session(Prepared):
         """Write settings that a resume has changed. Call it while the folder is locked."""
         if self.changed:
             self.manifest.write(self.folder)
+
+    def note_end(self, study: Study) -> Session:
+        """Return the session whose folder says whether its study has found no untried network any more. Call
+        it while the folder is locked."""
+        at = len(study.trials) if study.exhausted else None
+        if at == self.manifest.exhausted_at:
+            return self
+        manifest = replace(self.manifest, exhausted_at=at)
+        manifest.write(self.folder)
+        return replace(self, manifest=manifest)
 
     def make_state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
         """Return the state of the run with these trials."""

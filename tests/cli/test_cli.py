@@ -82,6 +82,22 @@ def test_help_imports_nothing_heavy() -> None:
     assert re.findall(r"^│ (\w+) ", listed, re.MULTILINE) == list(COMMANDS)
 
 
+def test_a_list_of_commands_says_what_each_does_without_its_module() -> None:
+    code = (
+        "import sys\nfrom nas.cli.app import app\n"
+        "app.main(['--help'], prog_name='nas', standalone_mode=False)\n"
+        "print('imported:', *sorted(m for m in sys.modules if m.startswith('nas.')))\n"
+        "items = app.shell_complete(app.make_context('nas', ['ls']), '')\n"
+        "outlined = {item.value: item.help for item in items}\n"
+        "assert outlined == {name: app.commands[name].get_short_help_str() for name in app.commands}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out, _, modules = done.stdout.rpartition("imported:")
+    assert "nas.cli.app" in modules and "nas.settings" not in modules
+    said = " ".join(out.replace("│", " ").split())
+    assert "show Show a space" in said
+
+
 @pytest.mark.parametrize(
     ("what", "text"), [("mbconv", "networks"), pytest.param("spaces", "mbconv", marks=pytest.mark.slow)]
 )
@@ -354,8 +370,9 @@ def test_the_settings_are_kept_and_flags_win(finished: tuple[Path, Said]) -> Non
     )
     assert set(document) == {
         "format", "study", "settings", "versions", "git_commit", "machine", "metric", "data", "counted",
-        "space_sha256", "starts", "plugins", "evaluator_sha256", "elsewhere",
+        "space_sha256", "starts", "plugins", "evaluator_sha256", "elsewhere", "picked", "exhausted_at",
     }  # fmt: skip
+    assert document["picked"] == {"batch": None} and document["exhausted_at"] is None
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
 

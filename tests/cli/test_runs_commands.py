@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from clusters import wait_until
-from command_line import Said, apart, command, nas, rows
+from command_line import SHORT, TINY, Said, apart, command, nas, rows
 from holders import HOLDER, held
 
 from nas.cost import format_count
@@ -30,6 +30,7 @@ from nas.runs.holder import Holder, holds_lock
 from nas.runs.pipeline import PipelineFolder, StepRecord
 from nas.runs.state import RunState
 from nas.runs.status import Phase, StatusReader
+from nas.space import parse_space
 from nas.study.records import TrialState
 from nas.workflows import stopping
 from nas.workflows.stopping import stop as stop_run
@@ -205,6 +206,28 @@ def test_a_search_that_has_ended(tiny_run: RunFolder) -> None:
     assert (found["process"], found["per_hour"], found["running"]) == (None, None, [])
     tiny_run.best_file.with_suffix(".py").unlink()  # as of a search that was killed before its export
     assert document("runs/mine")["state"] == "stopped"
+
+
+def test_a_search_that_has_tried_every_network(tiny_folder: Path) -> None:
+    """It is over, whatever number of trials was wanted."""
+    least = str(parse_space(TINY).extent.smallest_cost.macs)
+    search = ("search", "tiny.yaml", "--name", "mine", "--trials", "4", "--budget-flops", least)
+    assert nas(*search, *SHORT, "--workers", "0").code == 0
+    why = "no untried network inside the budget was found"
+    said = nas("status", "runs/mine").out
+    assert said.startswith("runs/mine: search of tiny.yaml, ended.\n")
+    assert "1 of 4 trials ended: 1 finished.\n" in said
+    assert said.endswith(f"\nIt is over before its last trial: {why}.\n")
+    row = listed()["mine"]
+    assert (row["state"], row["done"], row["wanted"], row["note"]) == ("ended", 1, 4, why)
+    found = document("runs/mine")
+    assert (found["state"], found["exhausted"]) == ("ended", True)
+    assert f"It is over before its last trial: {why}.\n" in nas("show", "runs/mine").out
+    nas("report", "runs/mine")
+    page = Path("runs/mine/report.html").read_text()
+    assert f"1 of 4 trials ended: 1 finished; {why}." in page and "To go on with it" not in page
+    assert nas("resume", "runs/mine", "--trials", "6").code == 0  # which finds none either
+    assert (document("runs/mine")["state"], listed()["mine"]["wanted"]) == ("ended", 6)
 
 
 def test_runs_that_were_stopped(old_runs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.data.images import Picture, Pictures, decode_files
 from nas.data.levels import ON_WHITE, Rendering
-from nas.data.stores import ImageFiles
+from nas.data.stores import ImageFiles, ImageParts
 from nas.errors import NasError
 from nas.report.decoding import DecodingBar
 
@@ -127,6 +129,43 @@ def test_what_the_machine_could_not_read_is_tried_again(photos: Path, opened_ima
         assert opened_images == [] or "3.png" in opened_images
         assert f"{photos}/3.png (there is no such file)" in found.broken.values()
     assert opened_images == ["3.png"]
+
+
+@dataclass
+class Shaky:
+    """An image in a file that cannot be read a number of times, as on a disk or network with an error."""
+
+    file: Path
+    failures: int = 0
+    place: str = "0"
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def read(self) -> bytes:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self.file.read_bytes()
+
+
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["in memory", "mapped"])
+def test_an_error_of_the_disk_is_not_remembered(
+    photos: Path, is_mapped: bool, request: pytest.FixtureRequest
+) -> None:
+    if is_mapped:
+        request.getfixturevalue("little_memory")
+    parts = [Shaky(photos / f"{i}.png", failures=2 * (i == 3)) for i in range(COUNT)]
+    place, broken = ALL.tolist().index(3), ALL.tolist().index(5)
+    for _ in range(2):
+        found = ImageParts(parts).read(ALL, 8, images.ignore_progress)
+        assert isinstance(found.images, np.memmap) == is_mapped
+        assert found.broken.keys() == {place, broken} and "Input/output error" in found.broken[place]
+        assert levels(found) == [i for i in ALL if i not in (3, 5)]
+    for _ in range(2):
+        found = ImageParts(parts).read(ALL, 8, images.ignore_progress)
+        assert found.broken.keys() == {broken} and levels(found) == [i for i in ALL if i != 5]
 
 
 def cut_short(file: Path) -> None:

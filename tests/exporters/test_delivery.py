@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from command_line import SHORT, nas
+from command_line import SHORT, Said, nas
 from torch import fx
 
 from nas.errors import InputError, NasError
@@ -227,6 +227,30 @@ def test_a_plugin_is_not_written_over(tiny_folder: Path) -> None:
             "another -o\n",
         )
     assert Path("net.py").read_text() == before
+
+
+WEIGHTS = ("--format", "safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("net.py", ()), ("net.py", WEIGHTS), ("net.safetensors", WEIGHTS)]
+)
+def test_a_file_that_is_no_export_is_not_replaced_unless_it_is_named(
+    tiny_folder: Path, name: str, arguments: tuple[str, ...]
+) -> None:
+    Path("net.yaml").write_text(WITHOUT_NORMS)
+    Path(name).write_bytes(b"of a user's own\xff")
+    said = nas("export", "net.yaml", *arguments)
+    assert said == Said(
+        2,
+        "",
+        f"error: {name}: is there already, and nas has not written it; choose another name with -o, or "
+        f"replace it with -o {name}\n",
+    )
+    assert Path(name).read_bytes() == b"of a user's own\xff"
+    assert {path.name for path in tiny_folder.iterdir()} == {"tiny.yaml", "net.yaml", name}
+    assert nas("export", "net.yaml", *arguments, "-o", name).code == 0
+    assert nas("export", "net.yaml", *arguments).code == 0  # which is its own now
 
 
 def test_what_a_killed_export_has_left_is_removed_by_the_next(tiny_folder: Path) -> None:

@@ -450,6 +450,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_picture_that_is_no_drawing_is_not_replaced_unless_it_is_named(folder: Path) -> None:
+    Path("resnet50.svg").write_text("<svg/>")
+    said = nas("draw", "resnet50.yaml")
+    assert said.code == 2 and said.err.startswith(
+        "error: resnet50.svg: is there already, and nas has not written it; choose another name with -o, or "
+    )
+    assert Path("resnet50.svg").read_text() == "<svg/>"
+    assert nas("draw", "resnet50.yaml", "-o", "resnet50.svg").code == 0
+    assert nas("draw", "resnet50.yaml", "--depth", "2").code == 0  # which is its own now
+
+
 def test_a_file_is_drawn(folder: Path) -> None:
     said = nas("draw", "resnet50.yaml", "-o", "made/net.svg", "--depth", "2")
     assert (said.code, said.out, said.err) == (0, "made/net.svg\n", "")

@@ -26,6 +26,7 @@ from nas.errors import InputError
 from nas.measures import MACS
 from nas.report.html import element
 from nas.report.page import make_report, write_report
+from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import parse_space
 from nas.study.history import expect_random, trace_ancestry, track_best
@@ -372,6 +373,28 @@ def test_a_password_is_not_in_it(tmp_path: Path) -> None:
     config = state.config.change({"storage": url}, "test")
     text = make_report(add_others(replace(state, manifest=state.manifest.with_config(config))))
     assert "hush-hush" not in text and "me:" in text
+
+
+@pytest.mark.parametrize(
+    ("device", "batch", "flags", "fitted"),
+    [("cpu", None, "", 64), ("cuda", None, "", 1024), ("cuda", "auto", " --batch auto", 1024),
+     ("cuda", 64, " --batch 64", 64)],
+)  # fmt: skip
+def test_a_batch_that_was_picked_is_no_setting_of_a_user(
+    tmp_path: Path, device: str, batch: int | str | None, flags: str, fitted: int
+) -> None:
+    folder = write_run(tmp_path / "run", SPACE, 3)
+    manifest = Manifest.read(folder)
+    config = replace(manifest.config, recipe=replace(manifest.config.recipe, batch=batch))
+    recipe, text = config.recipe.fit(40_000, device), folder.space_file.read_text()
+    Manifest.make(
+        manifest.study, config, recipe, manifest.data, ACCURACY_METRIC, text, device, (), (), None
+    ).write(folder)
+    assert Manifest.read(folder).recipe == recipe
+    said, every = report(folder.path).texts["command"].split("Every setting, and what it ran on")
+    assert f"nas search mbconv --trials 3 --sampler random --epochs 3{flags} " in f"{said} "
+    assert ("recipe: batch" in said) == bool(flags) and "recipe: lr" not in said
+    assert f"recipe: batch {fitted} " in every
 
 
 def test_text_comes_between_elements_in_order() -> None:

@@ -252,6 +252,10 @@ def test_a_run_of_another_version(run: RunFolder) -> None:
         ({"settings": 5}, "run.yaml: wanted a mapping of settings, such as trials: 50"),
         ({"settings": {"space": "tiny", "speed": 3}}, "run.yaml: unknown key 'speed'; did you mean 'seed'?"),
         ({"data": 5}, "run.yaml: data: is damaged ("),
+        ({"picked": {"batch": 1}}, "run.yaml: picked: is damaged ("),
+        ({"picked": {"lots": 1}}, "run.yaml: picked: is damaged ("),
+        ({"picked": 5}, "run.yaml: picked: is damaged ("),
+        ({"exhausted_at": "3"}, "run.yaml: exhausted_at: is damaged ("),
         ({"data": {"name": "digits"}}, "run.yaml: data: is damaged ("),
     ],
 )

@@ -15,7 +15,8 @@ from holders import held
 from nas.errors import InputError, NasError
 from nas.report.run_documents import document_status
 from nas.runs.folder import RunFolder
-from nas.runs.status import SearchStatus, StatusReader
+from nas.runs.manifest import Manifest
+from nas.runs.status import Phase, SearchStatus, StatusReader
 from nas.runs.status_lines import StatusReceiver, StatusWriter, say_status
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
@@ -54,6 +55,19 @@ def test_what_is_read_is_what_was_written(name: str) -> None:
     text = write(StatusWriter(near))
     check_equal(receive(DATA / name, text), near.read())
     check_equal(receive(DATA / name, *(f"Running\n{text}")), near.read())  # as it may come, and with others
+
+
+def test_a_search_that_has_tried_every_network_is_over(tmp_path: Path) -> None:
+    run = Path(shutil.copytree(DATA / "plain", tmp_path / "run"))
+    manifest = Manifest.read(RunFolder(run))
+    count = len(StatusReader.open(run).read().trials)
+    for exhausted_at in (None, count - 1, count):
+        more = manifest.with_config(manifest.config.change({"trials": count + 9}, "test"))
+        replace(more, exhausted_at=exhausted_at).write(RunFolder(run))
+        near = StatusReader.open(run)
+        far = receive(run, write(StatusWriter(near)))
+        check_equal(far, near.read())
+        assert far.is_exhausted == (far.phase is Phase.ENDED) == (exhausted_at == count)
 
 
 def test_what_is_new_is_written_alone(tmp_path: Path) -> None:

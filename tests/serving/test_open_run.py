@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 import nas
 from nas.errors import InputError
 from nas.measures import Budget
+from nas.runs.listing import read_row
 from nas.runs.state import RunState
+from nas.runs.status import Phase
 from nas.samplers import SAMPLERS
 from nas.serving import open_run as module
 from nas.serving.points import fit_choices, read_point
@@ -140,6 +142,17 @@ def test_a_space_that_is_tried_is_exhausted(tmp_path: Path) -> None:
     assert refusal.reason is Reason.EXHAUSTED
     assert str(refusal).startswith("no untried network of 'tiny' was found within MACs <= ")
     assert refused(run.propose, LARGE).nearest is None
+    assert read_row(run.folder.path).phase is Phase.STOPPED  # one is not told of
+    run.tell(0, 0.5)
+    assert read_row(run.folder.path).phase is Phase.ENDED
+
+
+def test_a_run_is_over_when_all_is_told(tmp_path: Path) -> None:
+    run = begin(tmp_path, trials=1)
+    run.tell(run.ask().number, 0.5)
+    assert read_row(run.folder.path).phase is Phase.ENDED
+    run.extend(2)
+    assert read_row(run.folder.path).phase is Phase.STOPPED
 
 
 # Proposals

@@ -132,6 +132,7 @@ def test_a_search_its_finalists_and_what_follows() -> None:
     heads = [line for line in said.out.splitlines() if line.startswith(("Pipeline", "Step"))]
     assert heads[0] == "Pipeline of 4 steps: search, finalists, scale, report. Folder: runs/mine"
     assert heads[1] == "Step 1/4, search: not done yet" and heads[-1].startswith("Step 4/4, report: done in ")
+    assert said.out.count("Best network: ") == 2 and "Next:" not in said.out  # the next step does come next
     table = said.out.rpartition("came to")[2]
     assert [line.split()[:2] for line in table.strip().splitlines()[1:]] == [[step, "done"] for step in QUICK]
     state = RunState.load(Path("runs/mine/search-1"))
@@ -146,6 +147,12 @@ def test_a_search_its_finalists_and_what_follows() -> None:
     assert again.code == 0 and again.out.count("unchanged, skipped") == 4
     assert "mine: 4 of the 4 steps that it has begun are done" in nas("ls", "runs").out
     assert "search-1" in nas("ls", "runs/mine").out
+
+
+def test_after_the_last_step_a_user_goes_on() -> None:
+    write({step: QUICK[step] for step in ("search", "finalists")})
+    search, finalists = nas("run", "mine.yaml").out.split("Step 1/2, search: done in ")
+    assert "Next:" not in search and finalists.count("Next:") == 1
 
 
 def test_what_a_change_does() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from command_line import nas as run_nas
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision import models
 from trainings import rows
@@ -131,6 +133,46 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
         "--teacher runs/teacher: a teacher has the classes of the data, and imagefolder:images has 3, 'red' "
         "among them, imagefolder:images has 3; train it on these data first, by 'nas train'"
     )
+
+
+def write_icons(high: int) -> None:
+    """Write icons with transparent pixels, and deep images with values up to one."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        Path("icons", name).mkdir(parents=True, exist_ok=True)
+        for i in range(12):
+            icon = rng.integers(0, 256, (16, 16, 4), dtype=np.uint8)
+            Image.fromarray(icon).save(f"icons/{name}/icon{i}.png")
+            deep = rng.integers(0, high + 1, (16, 16)).astype(np.uint16)
+            deep[0, :2] = 0, high
+            Image.fromarray(deep).save(f"icons/{name}/deep{i}.png")
+
+
+def test_a_teacher_has_seen_the_pixels_that_it_is_shown() -> None:
+    write_icons(1023)
+    own = {"dataset": "imagefolder:icons"}
+    nas.train("net.yaml", settings(1, **own), name="teacher")
+    own["teacher"] = "runs/teacher"
+    nas.train("net.yaml", settings(1, **own), name="taught")
+    for other, message in (
+        (
+            {"levels": "0..4095"},
+            "--teacher runs/teacher: has seen the values 0..1023 as black to white, and imagefolder:icons "
+            "has 0..4095 so; give --levels 0..1023, or another teacher",
+        ),
+        (
+            {"background": "black"},
+            "--teacher runs/teacher: has seen transparent pixels on white, and imagefolder:icons has them on "
+            "black; give --background white, or another teacher",
+        ),
+    ):
+        with pytest.raises(InputError) as error:
+            nas.train("net.yaml", settings(1, **own, **other))
+        assert str(error.value) == message
+    write_icons(4095)
+    with pytest.raises(InputError, match=r"and imagefolder:icons has 0\.\.4095 so; give --levels 0\.\.1023"):
+        nas.train("net.yaml", settings(1, **own))
+    assert nas.train("net.yaml", settings(1, **own, levels="0..1023")).history
 
 
 def test_a_teacher_that_cannot_take_the_images_is_refused() -> None:

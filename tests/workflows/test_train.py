@@ -27,10 +27,11 @@ from nas.data.datasets import ImageData
 from nas.data.folders import open_folder
 from nas.data.images import Decoding, Pictures
 from nas.data.layout import PLAIN
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.kinds import dump_value
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import FULL
+from nas.training import loop
 from nas.training.base import EpochResult, FailureReason, TrainingFailed
 from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
@@ -256,6 +257,80 @@ def test_a_test_class_that_no_image_is_trained_on_is_refused_before_anything_is_
     with pytest.raises(InputError, match="test has a class 'yellow' that the images to train on do not have"):
         nas.train("net.yaml", settings(1))
     assert not Path("runs").exists()
+
+
+def test_a_test_split_of_which_no_image_can_be_read() -> None:
+    whole = {file: file.read_bytes() for file in sorted(Path("images/test").rglob("*.png"))}
+    for file in whole:
+        file.write_bytes(b"no image")
+    short = ("--epochs", "1", "--batch", "16", "--cpus", "1", "--device", "cpu", "--name", "own")
+    said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", *short)
+    assert said.code == 2 and said.err.count("\n") == 1
+    assert said.err.startswith(
+        "error: data set imagefolder:images: none of 15 images to test on can be read: "
+        "images/test/blue/0.png (cannot identify image file '0.png'), "
+    )
+    assert said.err.endswith(
+        " and 12 more; replace or remove them. No finished epoch is lost. Go on with: nas resume runs/own\n"
+    )
+    assert not Path("runs/own/figures.json").exists()
+    for file, content in list(whole.items())[1:]:
+        file.write_bytes(content)
+    said = run_nas("resume", "runs/own")
+    assert said.code == 0 and "1 of 15 test images cannot be read and are left out." in said.out
+    assert "on the 14 test images" in " ".join(said.out.split())
+
+
+HUGE = """\
+name: huge
+input: [3, 16, 16]
+classes: 3
+network:
+  - conv: {out: 1000000, kernel: 1}
+  - conv: {out: 1000000, kernel: 7}
+  - classifier
+"""
+"""A network whose weights no address space has room for."""
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["train", "forecast"])
+def test_a_network_that_finds_no_memory(more: tuple[str, ...]) -> None:
+    Path("net.yaml").write_text(HUGE)
+    said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", "--device", "cpu", *more)
+    assert said.code == 1 and said.err.count("\n") == 1, said
+    assert said.err.startswith("error: the network cannot be trained: out_of_memory: ")
+    assert said.err.endswith("; give a smaller --batch or --resolution\n")
+    assert not Path("runs").exists()
+
+
+def fill(*arguments: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_a_training_that_finds_no_memory_before_its_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DeviceImages", fill)
+    with pytest.raises(NasError) as error:
+        nas.train("net.yaml", settings(1), name="own")
+    assert str(error.value) == (
+        "runs/own: the training failed: out_of_memory: CUDA out of memory.; give a smaller --batch or "
+        "--resolution in a new training. No finished epoch is lost. Go on with: nas resume runs/own"
+    )
+
+
+def test_a_training_that_finds_no_memory_to_be_tested_in() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+
+        class Fills(nas.TrainObserver):
+            def testing(self, images: int) -> None:
+                patch.setattr(loop, "DeviceImages", fill)
+
+        with pytest.raises(NasError) as error:
+            nas.train("net.yaml", settings(1), Fills(), name="own")
+    assert str(error.value) == (
+        "runs/own: the network cannot be tested: out_of_memory: CUDA out of memory.; free memory. No "
+        "finished epoch is lost. Go on with: nas resume runs/own"
+    )
+    assert nas.resume("runs/own")
 
 
 def test_a_checkpoint_that_is_damaged_is_refused() -> None:

@@ -348,6 +348,17 @@ def test_a_file_is_compared_on_test_images() -> None:
 
 
 @pytest.mark.usefixtures("photos")
+def test_test_images_of_which_none_can_be_read_are_refused() -> None:
+    for file in Path("images/test").rglob("*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(
+        InputError, match=r"none of 15 images to test on can be read: .* and 12 more; replace"
+    ):
+        package.versus("plain.yaml", OF_PHOTOS)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("photos")
 def test_other_images_are_noticed() -> None:
     package.versus("plain.yaml", OF_PHOTOS)
     Path("images/test/red/0.png").unlink()

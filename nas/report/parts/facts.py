@@ -13,6 +13,7 @@ from nas.report.console import pluralise
 from nas.report.drawing import draw
 from nas.report.html import element
 from nas.report.tables import describe_budget, format_networks
+from nas.runs.budget import explain_exhausted
 from nas.study.importance import compute_importances
 from nas.study.objective import Objective
 from nas.study.records import Trial, TrialState, find_best
@@ -46,6 +47,11 @@ class Facts:
         self.options = _list_options(state.trials)
 
     @property
+    def is_exhausted(self) -> bool:
+        """Whether it is over before its last trial, as no untried network was found."""
+        return self.state.manifest.is_exhausted_by(self.state.trials)
+
+    @property
     def status(self) -> str:
         """How many trials have ended, and of what."""
         trials = self.state.trials
@@ -56,7 +62,8 @@ class Facts:
         }  # fmt: skip
         parts = [f"{states[state]:,} {word}" for state, word in words.items() if states[state]]
         listed = f": {', '.join(parts)}" if parts else ""
-        return f"{len(self.ended):,} of {pluralise(self.config.trials, 'trial')} ended{listed}. " + (
+        over = f"; {explain_exhausted(self.config.budget)}" if self.is_exhausted else ""
+        return f"{len(self.ended):,} of {pluralise(self.config.trials, 'trial')} ended{listed}{over}. " + (
             f"Space {self.state.space.name}, {format_networks(self.state.space)}, "
             f"{describe_budget(self.config.budget)}."
         )

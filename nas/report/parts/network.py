@@ -36,7 +36,7 @@ def write_tiles(known: Facts) -> ET.Element:
 
 def write_command(known: Facts) -> ET.Element:
     manifest, folder = known.state.manifest, known.state.folder
-    given = _flatten(manifest.select_given())
+    given = _flatten(manifest.with_recipe_given().select_given())
     everything = _flatten(manifest.settings)
     own = manifest.data is None and known.config.evaluator is None and not manifest.elsewhere
     trials = known.state.trials
@@ -60,6 +60,10 @@ def write_command(known: Facts) -> ET.Element:
             class_="split",
         ),
     )
+    further = (
+        write_note("To search further:" if is_whole else "To go on with it:"),
+        element("pre", manifest.resume_command(folder) + f" --trials {2 * len(trials)}" * is_whole),
+    )
     return write_section(
         "command",
         "Command and settings",
@@ -70,8 +74,7 @@ def write_command(known: Facts) -> ET.Element:
         write_note(f"{_describe_data(known)}. Settings that are not the default:"),
         make_table(("setting", "~value"), given.items()),
         more,
-        write_note("To search further:" if is_whole else "To go on with it:"),
-        element("pre", manifest.resume_command(folder) + f" --trials {2 * len(trials)}" * is_whole),
+        *(() if known.is_exhausted else further),
     )
 
 

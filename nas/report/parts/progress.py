@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -64,7 +65,8 @@ def _find_random_line(known: Facts) -> tuple[list[Reached], list[ET.Element]]:
         if manifest.data is None and known.config.evaluator is None:
             return [], [write_note(why)]
         config = known.config.change(_AT_RANDOM, "random search")
-        command = manifest.with_config(config).start_command(known.state.folder)
+        alike = replace(manifest.with_config(config), picked={})  # with this batch on any machine
+        command = alike.start_command(known.state.folder)
         return [], [write_note(f"{why} A run beside this one gives it:"), element("pre", command)]
     own = len(run.config.warm_start)
     drawn = expect_random(run.trials[own:], known.objective)

@@ -14,8 +14,7 @@ from nas.data.kept import pack_data, read_data
 from nas.errors import InputError
 from nas.runs.coefficients import CoefficientsConfig, CoefficientsFolder, CoefficientsManifest
 from nas.runs.config import merge
-from nas.runs.manifest import check_plugins
-from nas.runs.provenance import describe_environment, digest_text
+from nas.runs.provenance import check_plugins, describe_environment, digest_text
 from nas.space import Space, dump_space
 from nas.space.doubling import LARGEST, Doubled, double
 from nas.space.plugins import read_plugins

@@ -11,21 +11,20 @@ from typing import Any
 from nas.data import datasets
 from nas.data.functions import is_function
 from nas.data.kept import read_data
-from nas.errors import InputError, NasError
+from nas.errors import InputError
 from nas.loggers import check_loggers
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import WAY_OUT, TrainManifest
 from nas.space.plugins import read_plugins
-from nas.training.base import TrainingFailed
 from nas.training.process import borrowed_process
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import (
     NORM_IMAGES,
     count_norm_images,
     count_threads,
+    failures_told,
     make_training,
     run,
-    suggest_change,
 )
 from nas.workflows.train.finished import read_network
 from nas.workflows.train.preparation import (
@@ -41,6 +40,7 @@ from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
 _FORECAST_STEPS = 8
+_CANNOT = "the network cannot be trained"
 
 
 def train(
@@ -73,7 +73,8 @@ def train(
     found, config, given, files = settle(network, settings, trial, storage, plugins)
     like = f"train-{find_stem(config.network)}"
     check = partial(TrainingFolder.find_place, Path(runs), name, like)
-    prepared = prepare(found, config, given, files, heard, check)
+    with failures_told(_CANNOT):
+        prepared = prepare(found, config, given, files, heard, check)
     return run(start(prepared, Path(runs), name, like), heard)
 
 
@@ -135,7 +136,8 @@ def forecast_training(
     """
     heard = observer or TrainObserver()
     found, config, given, files = settle(network, settings, trial, storage, plugins)
-    prepared = prepare(found, config, given, files, heard)
+    with failures_told(_CANNOT):
+        prepared = prepare(found, config, given, files, heard)
     config, data = prepared.manifest.config, prepared.data
     recipe = config.recipe
     if config.workers:
@@ -143,13 +145,10 @@ def forecast_training(
     share, part = datasets.take_part(data, max(_FORECAST_STEPS * recipe.batch_size, NORM_IMAGES))
     short = replace(config, recipe=replace(recipe, epochs=2, early_stop=None))
     heard.doing("Training some batches")
-    with borrowed_process(count_threads(config, prepared.evaluator.device)):
-        try:
-            training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
-            training.epoch()
-            result = training.epoch()
-        except TrainingFailed as failed:
-            raise NasError(f"the network cannot be trained: {failed}; {suggest_change(failed)}") from None
+    with borrowed_process(count_threads(config, prepared.evaluator.device)), failures_told(_CANNOT):
+        training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
+        training.epoch()
+        result = training.epoch()
     norms = count_norm_images(len(data.train_labels)) / count_norm_images(len(part.train_labels))
     epoch_s = (result.seconds - result.norms_s) / share + norms * result.norms_s
     device = prepared.evaluator.device

@@ -55,8 +55,10 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
         session.write_changes()
         initial = _read_initial(session.folder)
         parts = config, session.evaluator, session.data, initial, session.teacher
-        training = make_training(*parts, on_step=heard.step)
-        _take_checkpoint(session, training)
+        told = partial(failures_told, f"{session.folder.path}: the training failed", " in a new training")
+        with told():
+            training = make_training(*parts, on_step=heard.step)
+            _take_checkpoint(session, training)
         heard.began(session)
         log.begin()
         by_ray = bool(config.workers) and not training.done
@@ -64,13 +66,8 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
         with _ray_epochs(session, parts, heard) if by_ray else here as train_epoch:
             while not training.done:
                 stop.check()
-                try:
+                with told():
                     result = train_epoch(training)
-                except TrainingFailed as failed:
-                    raise NasError(
-                        f"{session.folder.path}: the training failed: {failed}; {suggest_change(failed)} in "
-                        "a new training"
-                    ) from None
                 # of a batch that was halved the first epoch comes again
                 session.history[result.epoch - 1 :] = [result]
                 stop.check_place()
@@ -80,10 +77,18 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
         return finish(session, training, log, heard)
 
 
-def suggest_change(failed: TrainingFailed) -> str:
-    """Return what may help a training that failed, as a message says it."""
-    lower = failed.failure.reason == FailureReason.NAN_LOSS
-    return "give a lower --lr" if lower else "give a smaller --batch"
+@contextmanager
+def failures_told(what: str, where: str = "") -> Iterator[None]:
+    """Say of a training that fails, or finds no memory, why, and what to change `where`: raise NasError."""
+    from nas.training.device import memory_failures
+
+    try:
+        with memory_failures():
+            yield
+    except TrainingFailed as failed:
+        is_high = failed.failure.reason == FailureReason.NAN_LOSS
+        change = "give a lower --lr" if is_high else "give a smaller --batch or --resolution"
+        raise NasError(f"{what}: {failed}; {change}{where}") from None
 
 
 @contextmanager
@@ -193,13 +198,18 @@ def _take_checkpoint(session: TrainSession, training: ClassifierTraining) -> Non
     """Take over what `_keep` wrote, where it did."""
     import torch
 
+    from nas.training.device import memory_failures
+
     file = session.folder.checkpoint_file
     if not file.exists():
         return
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
         history = [EpochResult(**entry) for entry in found["history"]]
-        training.restore(found["training"])
+        with memory_failures():
+            training.restore(found["training"])
+    except TrainingFailed:
+        raise
     except Exception as error:  # torch has many for a damaged file
         reason = " ".join(str(error).split())[:200]
         raise InputError(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import InputError
 from nas.files import read_text
 from nas.runs.folder import TrainingFolder
-from nas.runs.manifest import check_plugins
-from nas.runs.provenance import damage_told, describe_versions, digest_text
+from nas.runs.provenance import check_plugins, damage_told, describe_versions, digest_text
 from nas.runs.training import WAY_OUT, TrainManifest, name_column
 from nas.space import Space, parse_space
 from nas.space.plugins import Plugin, load_plugins

@@ -11,11 +11,12 @@ import numpy as np
 
 from nas.data import datasets
 from nas.data.images import resize_images
+from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS
 from nas.files import write_atomically
 from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, draw_curve
 from nas.runs.training import FORMAT, name_column
-from nas.training.base import EpochResult
+from nas.training.base import EpochResult, TrainingFailed
 from nas.training.metrics import Metrics, compute_metrics
 from nas.training.multi_label import LabelMetrics, compute_label_metrics
 from nas.workflows.export import write_one
@@ -65,11 +66,12 @@ def _read_test(session: TrainSession, heard: TrainObserver) -> Tested:
         names = [f"validation {place}" for place in range(len(data.val_labels))]
         return Tested(title, images, data.val_labels, names)
     every = np.arange(len(test.labels))
-    found = test.read(every, session.config.data.resolution, heard.decoding, data.rendering)
-    kept = np.delete(every, list(found.broken))
-    if found.broken:
-        heard.noted(f"{len(found.broken):,} of {len(every):,} test images cannot be read and are left out.")
-    images = resize_images(found.images, side) if side != data.resolution else found.images
+    resolution = session.config.data.resolution
+    try:
+        found, kept = datasets.read_test(test, every, data, resolution, heard.decoding, heard.noted)
+    except InputError as error:
+        raise InputError(f"{error}. {session.way_out}") from None
+    images = resize_images(found, side) if side != data.resolution else found
     names = [test.name_of(int(place)) for place in kept]
     return Tested(f"the {len(kept):,} test images", images, test.labels[kept], names)
 
@@ -86,7 +88,10 @@ def finish(
     state = load_file(folder.epoch_file(best.epoch))
     tested = _read_test(session, heard)
     heard.testing(len(tested.labels))
-    shares = training.predict(tested.images, state)
+    try:
+        shares = training.predict(tested.images, state)
+    except TrainingFailed as failed:
+        raise NasError(f"{folder.path}: the network cannot be tested: {failed}; free memory") from None
     metrics: Metrics | LabelMetrics
     if session.data.is_multi_label:
         metrics = compute_label_metrics(tested.labels, shares)

@@ -9,6 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.data.card import DataCard
+from nas.data.levels import Levels
+from nas.data.traits import Trait
 from nas.errors import InputError, suggest_word
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import TrainConfig, TrainManifest
@@ -133,9 +136,26 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
             f"--teacher {config.teacher}: sees {card.channels} channels, and the images have "
             f"{data.channels}; give another teacher"
         )
+    _check_pixels(config, card, data)
     module = build_module(leaving.architecture)
     module.load_state_dict(dict(leaving.state))
     return _FoundTeacher(module, int(leaving.architecture.input_shape[1]), card.mean, card.std)
+
+
+def _check_pixels(config: TrainConfig, card: DataCard, data: ImageData) -> None:
+    """Raise InputError where a teacher has seen other pixels than the data give of the same image."""
+    then, now = card.levels and Levels(*card.levels), data.rendering.levels
+    if then and now and not now.is_like(then):
+        raise InputError(
+            f"--teacher {config.teacher}: has seen the values {then} as black to white, and {data.name} has "
+            f"{now} so; give --levels {then}, or another teacher"
+        )
+    background = data.rendering.background
+    if card.background not in (None, background) and data.traits.get(Trait.TRANSPARENT):
+        raise InputError(
+            f"--teacher {config.teacher}: has seen transparent pixels on {card.background}, and {data.name} "
+            f"has them on {background}; give --background {card.background}, or another teacher"
+        )
 
 
 def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageData) -> _FoundTeacher:

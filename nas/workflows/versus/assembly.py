@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
@@ -18,8 +19,7 @@ from nas.errors import InputError
 from nas.measures import Budget
 from nas.runs.comparison import VersusConfig, VersusFolder, VersusManifest
 from nas.runs.config import merge
-from nas.runs.manifest import check_plugins
-from nas.runs.provenance import describe_environment, digest_text
+from nas.runs.provenance import check_plugins, describe_environment, digest_text
 from nas.space import dump_space
 from nas.space.library import is_run
 from nas.space.plugins import read_plugins
@@ -164,12 +164,9 @@ def _choose_images(data: ImageData, test: Source | None, config: VersusConfig, h
         return Images(data, f"the {len(data.val_labels):,} validation images of {data.name}", False)
     rng = np.random.default_rng(config.seed)
     chosen = select_subset(test.labels, config.data.max_images, 0, rng)
-    found = test.read(chosen, data.resolution, heard.decoding, data.rendering)
-    if found.broken:
-        heard.noted(f"{len(found.broken):,} of {len(chosen):,} test images cannot be read and are left out.")
-    labels = test.labels[np.delete(chosen, list(found.broken))]
-    whole = replace(data, val_images=found.images, val_labels=labels)
-    return Images(whole, f"the {len(labels):,} test images of {data.name}", True)
+    images, kept = datasets.read_test(test, chosen, data, data.resolution, heard.decoding, heard.noted)
+    whole = replace(data, val_images=images, val_labels=test.labels[kept])
+    return Images(whole, f"the {len(kept):,} test images of {data.name}", True)
 
 
 def _begin(
