@@ -48,7 +48,7 @@ from nas.workflows.proxy_figures import (
     describe_too_few,
 )
 from nas.workflows.session import Session, check_place, reopen, start
-from nas.workflows.stops import stoppable, timed
+from nas.workflows.stops import stoppable
 
 _SAMPLES = 50
 """Networks drawn for one that is trained."""
@@ -156,18 +156,18 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         opened.callback(ledger.close)
         session.write_changes()
-        queue = FixedQueue(jobs, ledger, [FirstFailures(session)])
+        queue = FixedQueue(jobs, ledger, [FirstFailures(session)], stop.find_end)
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _make_evaluators(session, trainings))
         observer.round(queue, Round.CALIBRATION, len(jobs), epochs)
         try:
-            with timed(session.config.time_limit, began, observer, stop) as punctual:
-                session.executor.run(queue, evaluator, punctual)
+            with stop.timed(session.config.time_limit, began):
+                session.executor.run(queue, evaluator, observer)
+                if end := queue.given_up:
+                    raise end
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
-        if queue.given_up:
-            raise queue.given_up
         rows = _make_rows(session.space, points, queue, seeds)
         if len(rows) < LEAST:
             count = f"{len(rows)} network" + ("" if len(rows) == 1 else "s")

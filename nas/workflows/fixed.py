@@ -23,7 +23,7 @@ from nas.workflows.checks import check_gpus, check_machine
 from nas.workflows.failures import FirstFailures
 from nas.workflows.hardware import PlacedConfig, check_cluster, count_trial_gpus
 from nas.workflows.observer import Observer, Round
-from nas.workflows.stops import stoppable, timed
+from nas.workflows.stops import stoppable
 
 FRESH = 1_000_000
 """Added to the seed: those of a search's trials and finalists chose the network, and would flatter it."""
@@ -130,13 +130,13 @@ def train_all(
         storage = claim_storage(session.folder.journal, heard.noted)
         ledger = Ledger(storage, session.STUDY, config.recipe.scored_by)
         opened.callback(ledger.close)
-        queue = FixedQueue(session.jobs, ledger, [FirstFailures(session)])
+        queue = FixedQueue(session.jobs, ledger, [FirstFailures(session)], stop.find_end)
         heard.round(queue, session.ROUND, len(queue.keys), config.recipe.epochs)
         if queue.remaining:
             evaluator = JobEvaluator(queue.by_number, session.evaluators)
-            with suppress(TimeIsUp), timed(limit_s, began, heard, stop) as punctual:
-                session.executor.run(queue, evaluator, punctual)
-            if queue.given_up:
-                raise queue.given_up
+            with suppress(TimeIsUp), stop.timed(limit_s, began):
+                session.executor.run(queue, evaluator, heard)
+                if end := queue.given_up:
+                    raise end
         stop.check_place()
         yield queue
