@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from nas.deadline import TimeIsUp
 from nas.execution import keep_ready, make_executor
 from nas.execution.base import Executor
-from nas.runs.flags import format_setting
+from nas.runs.flags import format_given
 from nas.runs.folder import RunFolder
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
@@ -75,12 +75,8 @@ class FixedSession(ABC):
         return self._format_command(path, self.named[1])
 
     def _format_command(self, output: Path | None, storage: str | None) -> str:
-        executor = self.manifest.config.executor
-        settings = executor.settings()
-        flags = "".join(
-            format_setting(settings[key], value) for key, value in executor.select_given().items()
-        )
-        return self.manifest.command(self.folder, output, storage) + flags
+        command = self.manifest.command(self.folder, output, storage)
+        return command + format_given(self.manifest.config.executor)
 
     @property
     def way_out(self) -> str:
