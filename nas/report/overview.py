@@ -163,7 +163,7 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Go on with: {command}{left}"
         case Phase.FAILED:
             yield f"Mend the cause, then go on with: {command}"
-        case Phase.ENDED if not status.folder.is_calibration:
+        case Phase.ENDED if not status.is_calibration:
             yield f"Search further with: {command} --trials {2 * len(status.trials)}"
 
 

@@ -38,7 +38,7 @@ from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
 from nas.training.process import borrowed_process
 from nas.training.quantized import Int8Evaluator
-from nas.workflows.calibration import find_calibration
+from nas.workflows.calibration_files import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
