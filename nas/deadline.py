@@ -59,16 +59,16 @@ _MOST_S = 366 * 24 * 3600.0
 
 
 @contextmanager
-def deadline(seconds: float | None) -> Iterator[Callable[[], None]]:
+def deadline(seconds: float | None) -> Iterator[Callable[[], bool]]:
     """Raise TimeIsUp inside the block when these are over; None is no limit.
 
     In the main thread that is whatever the block does, and it rings again after a time in which whatever
     ends well has ended. Where Python drops what is raised, as in a callback of its collector, nobody hears
-    that: so the block also ends where it calls what this gives. In any other thread, which gets no signals,
-    it ends only there.
+    that, and no other thread gets signals: so the block is given what says whether the time is over, and
+    ends by itself then.
     """
     if seconds is None:
-        yield lambda: None
+        yield lambda: False
         return
     rung, end = False, time.monotonic() + seconds
     has_signals = threading.current_thread() is threading.main_thread()
@@ -78,18 +78,19 @@ def deadline(seconds: float | None) -> Iterator[Callable[[], None]]:
         rung = True
         raise TimeIsUp
 
-    def check() -> None:
-        if time.monotonic() >= end:
-            if has_signals:
-                signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)  # not on the way out of the block
-            ring()
+    def is_over() -> bool:
+        over = time.monotonic() >= end
+        if over and has_signals:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)  # not on the way out of the block
+        return over
 
     if has_signals:
         before = signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _AGAIN_S)
     try:
-        check()
-        yield check
+        if is_over():
+            ring()
+        yield is_over
     except KeyboardInterrupt:
         if rung:  # Ray makes a plain one of whatever a signal's handler raises
             raise TimeIsUp from None

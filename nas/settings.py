@@ -71,6 +71,16 @@ class Setting:
         return (f"--{self.key.replace('_', '-')}",) if self.option.flags is None else self.option.flags
 
     @property
+    def types(self) -> list[Any]:
+        """The types of its values, but for None."""
+        return [t for t in typing.get_args(self.type) or (self.type,) if t is not type(None)]
+
+    @property
+    def width(self) -> int:
+        """How many values its option takes: two of a range."""
+        return len(typing.get_args(self.types[0])) or 1
+
+    @property
     def shown_default(self) -> str | None:
         """The default as a user writes it; None where nothing stands for it."""
         plain = None if self.default is MISSING else self.kind.write(self.default)

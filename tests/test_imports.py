@@ -138,6 +138,45 @@ def test_nothing_is_unpickled(path: Path) -> None:
             assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all"), called
 
 
+LOOKS = {"exists", "glob", "is_dir", "is_file", "iterdir", "list_weights", "open", "rglob", "stat"}
+FACTS = ("folder.holder", "folder.is_calibration")
+NO_FILES = {"read", "sys.stdin.read", "Path(__file__).with_name('figures.js').read_text"}
+"""What `nas top` is given to ask by, keys, and the script of a page, which is a part of the program."""
+PRINTERS = sorted((PACKAGE / "report").rglob("*.py"))
+
+
+def find_readings(source: str) -> set[str]:
+    """What a text reads of files and folders, or looks for there: calls, and facts of a run folder."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            name = called.rpartition(".")[2]
+            if name in LOOKS or name.partition("_")[0] in ("load", "loads", "read"):
+                found.add(called)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).endswith(FACTS):
+            found.add(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("path", PRINTERS, ids=[path.name for path in PRINTERS])
+def test_what_prints_reads_no_files(path: Path) -> None:
+    """It is given values, which others have read."""
+    assert find_readings(path.read_text(encoding="utf-8")) <= NO_FILES
+
+
+def test_readings_are_found() -> None:
+    source = """
+state = RunState.load(path)
+if state.folder.is_calibration and status.is_calibration:
+    found = json.loads(read_text(state.folder.figures_file)), open(path), path.parent.exists()
+"""
+    assert find_readings(source) == {
+        "RunState.load", "state.folder.is_calibration", "json.loads", "read_text", "open",
+        "path.parent.exists",
+    }  # fmt: skip
+
+
 LIGHT = [
     *(f"nas.{name}" for name in ("settings", "cost", "ops", "graph", "measures", "blocks", "space", "cli")),
     "nas.training.recipe", "nas.runs.config", "nas.report.drawing",

@@ -41,10 +41,9 @@ def init(
     'nas ask' gives the next network to train, 'nas tell' takes its score.
     """
     from nas.serving.begin import init_run
-    from nas.training.base import Metric
 
     config, scores = read_settings(given, None, "nas init"), MetricConfig.from_data(scored, "nas init")
-    metric = Metric(scores.metric, not scores.minimize, scores.range)
+    metric = scores.to_metric()
     run = init_run(config, _Notes(), metric=metric, plugins=plugins, runs=runs, name=name)
     click.echo(make_printable(run.folder.path))
 

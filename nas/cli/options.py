@@ -123,18 +123,18 @@ def _make_section_option(section: type[Config]) -> Decorator:
 
 def _choose_form(setting: Setting) -> dict[str, Any]:
     """Return how the option of a setting is read."""
-    types = [t for t in typing.get_args(setting.type) or (setting.type,) if t is not type(None)]
+    of = setting.types[0]
     if setting.option.is_repeatable:
         return {"multiple": True}
     if setting.kind.is_parsed:
         return {}
     if typing.get_origin(setting.type) is tuple:
         return {"multiple": True}
-    if sides := typing.get_args(types[0]):
-        return {"nargs": len(sides), "type": make_reader(float), "metavar": " ".join("NUMBER" for _ in sides)}
-    if types[0] in (int, float):
-        return {"type": make_reader(types[0]), "metavar": "NUMBER"}
-    return {"type": types[0], "default": None}
+    if (width := setting.width) > 1:
+        return {"nargs": width, "type": make_reader(float), "metavar": " ".join(["NUMBER"] * width)}
+    if of in (int, float):
+        return {"type": make_reader(of), "metavar": "NUMBER"}
+    return {"type": of, "default": None}
 
 
 def make_reader(kind: type[int] | type[float]) -> Callable[[str], Any]:

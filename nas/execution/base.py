@@ -30,7 +30,6 @@ from nas.training.base import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nas.errors import NasError
     from nas.space import Choices
 
 
@@ -45,17 +44,13 @@ class TrialQueue(Progress, Protocol):
         ...
 
     @property
-    def given_up(self) -> NasError | None:
-        """What is to be raised where failures have ended the queue: there is nothing to ask for then."""
+    def given_up(self) -> BaseException | None:
+        """What is to be raised where the queue has ended before its trials, by failures, a limit of time or a
+        request to stop: there is nothing to ask for then, and no trial goes on."""
         ...
 
     def find_parent(self, candidate: Candidate) -> Parent | None:
         """Return the trial whose weights a candidate starts from, if it starts from any's."""
-        ...
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing to ask for though trials remain."""
         ...
 
     def report(self, number: int, result: EpochResult) -> bool:
@@ -111,7 +106,7 @@ class Executor(Protocol):
     """Runs trainings somewhere."""
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
-        """Train what the queue has until it has no more, or gives up.
+        """Train what the queue has until it has no more, or gives up, which is asked after each epoch.
 
         Where it gives up, on KeyboardInterrupt and any other exception trials under way stay running in the
         queue, to be resumed.
@@ -224,7 +219,8 @@ def tell(
     step: AttemptStep,
     weights: Callable[[], bytes],
 ) -> bool:
-    """Tell queue and observer of a step. Return whether the trial goes on.
+    """Tell queue and observer of a step. Return whether the trial goes on: it has not ended, and the queue
+    has not given up.
 
     `weights` is called where the trial is complete: they are kept before the queue knows of it. Raises
     EvaluatorError where the evaluator is none; the trial stays running, to be resumed.
@@ -248,7 +244,7 @@ def tell(
         observer.finished(stopped)
         return False
     observer.continued(candidate)
-    return True
+    return queue.given_up is None
 
 
 TRIES = 2

@@ -59,7 +59,9 @@ class Trials:
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
     def ask(self, trial_id: str) -> Candidate | None:
+        """Return the next network to train, None where there is none now. Raises Abort as `_tell`."""
         self._watch.check()
+        self._check_queue()
         if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks ten times a second
             self.slots, self._counted = self._count_slots(), time.monotonic()
         if len(self._running) >= self.slots:
@@ -137,9 +139,12 @@ class Trials:
     def _tell(self, candidate: Candidate, step: AttemptStep, weights: Callable[[], bytes]) -> bool:
         """Do as `tell` does. Raises Abort where the queue gives up: other trials are under way."""
         goes_on = tell(self._queue, self._observer, candidate, step, weights)
+        self._check_queue()
+        return goes_on
+
+    def _check_queue(self) -> None:
         if self._queue.given_up:
             raise Abort
-        return goes_on
 
     @cached_property
     def _mailbox(self) -> Any:

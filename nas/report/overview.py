@@ -166,7 +166,7 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Mend the cause, then go on with: {command}"
         case Phase.ENDED if status.is_exhausted:
             yield f"It is over before its last trial: {explain_exhausted(status.config.budget)}."
-        case Phase.ENDED if not status.folder.is_calibration:
+        case Phase.ENDED if not status.is_calibration:
             yield f"Search further with: {command} --trials {2 * len(status.trials)}"
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from nas.files import MOST_TABLE_BYTES, read_text
 from nas.report.documents import Document, document_budget, document_cost, document_network
 from nas.runs.status import SearchStatus
 from nas.study.records import Trial, TrialState
 
 if TYPE_CHECKING:
     from nas.runs.finals import Finalist
-    from nas.runs.folder import RunFolder
     from nas.runs.holder import Holder
     from nas.runs.listing import ListedRun
     from nas.runs.state import RunState
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
     from nas.workflows.coefficients import CoefficientsResult
     from nas.workflows.forecast import Forecast
     from nas.workflows.search import SearchResult
+    from nas.workflows.show import ShownCalibration
     from nas.workflows.train.values import TrainForecast, TrainResult
     from nas.workflows.versus import VersusResult
 
@@ -58,11 +56,9 @@ def document_status(found: SearchStatus | ListedRun) -> Document:
     }
 
 
-def document_run(state: RunState, top: int) -> Document:
-    """Return what is in a run: its best trials, finalists and front; of a calibration what it found."""
+def document_run(state: RunState, top: int, *, is_running: bool = False) -> Document:
+    """Return what is in a run: its best trials, finalists and front. `is_running`: a process works in it."""
     folder, config, objective = state.folder, state.config, state.objective
-    if folder.is_calibration:
-        return {"kind": "calibration", "path": str(folder.path), "figures": _read_figures(folder)}
     failures = [trial for trial in state.trials if trial.failure]
     return {
         "kind": "run",
@@ -71,7 +67,7 @@ def document_run(state: RunState, top: int) -> Document:
         "networks": state.space.extent.count,
         "budget": document_budget(config.budget),
         "metric": _document_metric(objective),
-        "trials": _document_counts(state.trials, config.trials, is_running=folder.holder is not None),
+        "trials": _document_counts(state.trials, config.trials, is_running=is_running),
         "best": [_document_score(trial, objective) for trial in state.best(top)],
         "finalists": [_document_finalist(one, objective) for one in state.finalists],
         "front": [_document_score(trial, objective) for trial in state.front] if objective.costs else None,
@@ -118,18 +114,22 @@ def document_calibration(result: CalibrationResult) -> Document:
         "kind": "calibration",
         "path": str(folder.path),
         "left_out": result.left_out,
-        "figures": _read_figures(folder) if result.figures else None,
+        "figures": result.to_data(),
         "command": result.session.resume_command,
     }
 
 
+def document_figures(found: ShownCalibration) -> Document:
+    """Return what is in the folder of a calibration."""
+    return {"kind": "calibration", "path": str(found.folder), "figures": found.kept and found.kept.data}
+
+
 def document_training(result: TrainResult) -> Document:
     """Return what a full training came to."""
-    figures: Document = json.loads(read_text(result.files["figures"]))
     return {
         "kind": "training",
         "path": str(result.folder),
-        "figures": figures,
+        "figures": result.figures,
         "exported": [str(file) for file in result.exported],
         "files": {what: str(file) for what, file in result.files.items()},
         "logged": dict(result.logged),
@@ -167,16 +167,6 @@ def document_forecast(found: Forecast) -> Document:
         "device_seconds": found.device_s,
         "device": "gpu" if found.on_gpu else "cpu",
     }
-
-
-def _read_figures(folder: RunFolder) -> Document | None:
-    """Return what calibration.json has, of one that is whole."""
-    from nas.workflows.calibration import describe_calibration
-
-    if describe_calibration(folder) is None:
-        return None
-    found: Document = json.loads(read_text(folder.figures_file, MOST_TABLE_BYTES))
-    return found
 
 
 def _document_row(row: ListedRun) -> Document:

@@ -30,7 +30,6 @@ from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
-from nas.workflows.calibration import describe_calibration
 from nas.workflows.observer import Round
 from nas.workflows.prepared import Prepared
 from nas.workflows.search import SearchResult, StopReason
@@ -187,9 +186,6 @@ def format_usage(usage: Usage) -> list[str]:
 def print_run(state: RunState, top: int) -> None:
     """Print the best trials of a run, searching or finished."""
     console, folder = open_terminal(), state.folder
-    if folder.is_calibration:
-        say(console, describe_calibration(folder) or f"{folder.path}: a calibration that is not finished")
-        return
     say(console, f"{folder.path}: {state.space.name}, {format_networks(state.space)}")
     ended = sum(not trial.is_running for trial in state.trials)
     config = state.config
@@ -235,7 +231,7 @@ def say_stopped(state: RunState, console: Console) -> None:
         say(console, "No trial has a score yet.")
         return
     say(console, f"Best so far: trial {best.number}, score {best.score:.4f}, {best.candidate.cost}.")
-    if state.folder.weights_file(best.number).exists():  # else another driver has them
+    if state.has_weights(best):  # else another driver has them
         say(console, f"Export it with: {_format_export_command(state)}")
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from rich_click import echo
 
 from nas.errors import make_printable
-from nas.report.console import show
+from nas.report.console import open_terminal, say, show
 from nas.report.documents import document_census, document_network, document_space, give
 from nas.report.tables import render_architecture, render_census, render_space
-from nas.workflows.show import ShownRun, ShownSpace
+from nas.workflows.show import ShownCalibration, ShownRun, ShownSpace
 
 
-def give_shown(form: str, found: ShownRun | ShownSpace) -> None:
+def give_shown(form: str, found: ShownRun | ShownCalibration | ShownSpace) -> None:
     """Print what is to be shown."""
     if isinstance(found, ShownRun):
         _give_run(form, found)
+        return
+    if isinstance(found, ShownCalibration):
+        _give_calibration(form, found)
         return
     space, budget, census = found.space, found.budget, found.census
     if found.fitted:
@@ -37,6 +40,17 @@ def _give_run(form: str, found: ShownRun) -> None:
 
     state, trial, top = found.state, found.trial, found.top
     if trial is None:
-        give(form, lambda: document_run(state, top), lambda: print_run(state, top))
+        give(
+            form,
+            lambda: document_run(state, top, is_running=found.is_running),
+            lambda: print_run(state, top),
+        )
     else:
         give(form, lambda: document_trial(state, trial), lambda: print_trial(state, trial))
+
+
+def _give_calibration(form: str, found: ShownCalibration) -> None:
+    from nas.report.run_documents import document_figures
+
+    line = found.kept.line if found.kept else f"{found.folder}: a calibration that is not finished"
+    give(form, lambda: document_figures(found), lambda: say(open_terminal(), line))

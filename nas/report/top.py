@@ -71,7 +71,7 @@ def render_top(found: SearchStatus | ListedRun, height: int, then: str = "") -> 
         parts.append(_make_line(last, "red"))
     if running := found.running:
         parts.append(_render_running(found, running, room - shown))
-    if best := [] if found.folder.is_calibration else find_best(found.trials, shown, found.objective):
+    if best := [] if found.is_calibration else find_best(found.trials, shown, found.objective):
         parts.append(render_best(best, found.objective, found.config.measures))
     if found.phase is not Phase.RUNNING:
         parts.append(_make_line(then) if then else more[-1])
@@ -111,7 +111,7 @@ def _render_running(status: SearchStatus, running: list[Trial], most: int) -> Re
 
 def _format_epoch(status: SearchStatus, trial: Trial, epoch: int) -> str:
     """Return `2/4`, and of a calibration, whose trainings have epochs of their own, `2`."""
-    if status.folder.is_calibration:
+    if status.is_calibration:
         return str(epoch)
     config = status.config
     is_final = any(trial is final for final in status.finals)

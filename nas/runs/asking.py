@@ -8,7 +8,7 @@ from typing import Annotated
 from nas.errors import InputError
 from nas.kinds import BOOLEAN, TRIALS, Kind, optional, text, whole
 from nas.settings import Config, Option
-from nas.training.base import is_range
+from nas.training.base import Metric, is_range
 
 _METRIC, _ASK = "Metric", "Ask"
 
@@ -30,6 +30,15 @@ class MetricConfig(Config):
         optional(Kind("a range; it is its least and its most, such as 0 100", is_range), "for no known one"),
         Option("The least and the most that a score can be, such as `0 100`.", _METRIC),
     ] = None
+
+    @classmethod
+    def of(cls, metric: Metric) -> MetricConfig:
+        """Return the settings of a metric."""
+        return cls(metric.name, not metric.maximize, metric.range)
+
+    def to_metric(self) -> Metric:
+        """Return the metric. Raises InputError for a name that is none."""
+        return Metric(self.metric, not self.minimize, self.range)
 
 
 @dataclass(frozen=True)

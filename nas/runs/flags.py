@@ -6,7 +6,7 @@ from shlex import quote
 from typing import Any
 
 from nas.kinds import dump_value
-from nas.settings import Setting
+from nas.settings import Config, Setting
 
 
 def format_flag(flag: str, value: object) -> str:
@@ -21,6 +21,14 @@ def format_setting(setting: Setting, value: Any, section: str = "") -> str:
     flag = setting.flags[0]
     if isinstance(value, bool):
         return f" {flag}" if value else f" --no-{flag[2:]}"
+    if setting.width > 1 and isinstance(value, list):
+        return f" {flag} {' '.join(str(part).removesuffix('.0') for part in value)}"
     if isinstance(value, list):
         return "".join(format_flag(flag, one) for one in value)
     return format_flag(flag, value)
+
+
+def format_given(config: Config) -> str:
+    """Return the flags that give what a config without sections has that is no default."""
+    settings = config.settings()
+    return "".join(format_setting(settings[key], value) for key, value in config.select_given().items())

@@ -106,7 +106,11 @@ def read_row(path: Path) -> ListedRun:
         if manifest.config.storage is None:
             return make_row(StatusReader(folder, manifest, epochs=False).read())
         trials, holder = _read_table(folder), folder.holder
-        return make_row(SearchStatus(folder, manifest, trials, (), holder, has_result(folder)))
+        return make_row(
+            SearchStatus(
+                folder, manifest, trials, (), holder, has_result(folder), is_calibration=folder.is_calibration
+            )
+        )
     except (NasError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
         return ListedRun(path, "", Phase.DAMAGED, _find_date(path), note=str(why))

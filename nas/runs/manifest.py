@@ -16,9 +16,10 @@ from nas.errors import InputError, make_printable
 from nas.files import write_atomically
 from nas.importing import read_file
 from nas.passwords import SecretUrl
+from nas.runs.asking import MetricConfig
 from nas.runs.config import SearchConfig
 from nas.runs.counted import Counted
-from nas.runs.flags import format_flag, format_setting
+from nas.runs.flags import format_flag, format_given, format_setting
 from nas.runs.folder import RunFolder
 from nas.runs.old_settings import add_old_defaults, read_format_1
 from nas.runs.provenance import (
@@ -257,9 +258,7 @@ class Manifest:
             elif not settings[key].option.is_argument:
                 flags += format_setting(settings[key], value)
         if self.elsewhere:
-            flags += format_flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
-            if self.metric.range:
-                flags += " --range {:g} {:g}".format(*self.metric.range)
+            flags += format_given(MetricConfig.of(self.metric))
         command = "init" if self.elsewhere else "search"
         return f"nas {command} {quote(self.config.space)}{flags}{self.format_plugin_flags(folder)}"
 

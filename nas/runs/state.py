@@ -85,6 +85,10 @@ class RunState:
         """Return the network of a trial as it was counted."""
         return self.space.resolve(trial.candidate.choices)
 
+    def has_weights(self, trial: Trial) -> bool:
+        """Return whether the weights of a trial are in the folder."""
+        return self.folder.weights_file(trial.number).exists()
+
     @property
     def finalists(self) -> list[Finalist]:
         """The best networks that were trained longer, the best first."""

@@ -71,6 +71,7 @@ class SearchStatus:
     holder: Holder | None = None
     has_result: bool = False
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    is_calibration: bool = False
 
     @property
     def config(self) -> SearchConfig:
@@ -78,7 +79,7 @@ class SearchStatus:
 
     @property
     def kind(self) -> str:
-        return "calibration" if self.folder.is_calibration else "search"
+        return "calibration" if self.is_calibration else "search"
 
     @property
     def objective(self) -> Objective:
@@ -88,7 +89,7 @@ class SearchStatus:
     @property
     def wanted(self) -> int | None:
         """How many trials there are to be; a calibration's folder does not say."""
-        return None if self.folder.is_calibration else self.config.trials
+        return None if self.is_calibration else self.config.trials
 
     @cached_property
     def counts(self) -> Counts:
@@ -130,7 +131,7 @@ class SearchStatus:
     @property
     def best(self) -> Trial | None:
         """The trial of the best network, as far as is known. A calibration has none."""
-        if self.folder.is_calibration:
+        if self.is_calibration:
             return None
         winner = find_winner(self.trials, self.finals, self.config.finals, self.objective)
         return winner.trial if winner else next(iter(find_best(self.trials, 1, self.objective)), None)
@@ -140,7 +141,7 @@ class SearchStatus:
         """Where it is in its life."""
         if self.holder:
             return Phase.RUNNING
-        if self.folder.is_calibration:
+        if self.is_calibration:
             return Phase.ENDED if self.has_result else Phase.STOPPED
         if self.counts.failed and not (self.counts.complete or self.counts.pruned):
             return Phase.FAILED
@@ -155,7 +156,7 @@ class SearchStatus:
         every, left = (
             (self.trials, self._trials_left) if self._trials_left else (self.finals, self._finals_left)
         )
-        if self.holder is None or self.folder.is_calibration:
+        if self.holder is None or self.is_calibration:
             return None
         since = max(self.holder.since, min((t.began for t in every if t.began), default=self.holder.since))
         ended = sum(trial.ended is not None and trial.ended > since for trial in every)
@@ -209,7 +210,10 @@ class StatusReader:
         holder = self._folder.holder  # first, as who ends after this has written all
         trials, finals = self._read_trials()
         marked = MeasuredLatencies.read(self._folder).mark(trials, self._manifest.config.budget)
-        return SearchStatus(self._folder, self._manifest, marked, finals, holder, has_result(self._folder))
+        return SearchStatus(
+            self._folder, self._manifest, marked, finals, holder, has_result(self._folder),
+            is_calibration=self._folder.is_calibration,
+        )  # fmt: skip
 
     def _read_trials(self) -> tuple[Sequence[Trial], Sequence[Trial]]:
         name = self._manifest.study

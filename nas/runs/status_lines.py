@@ -128,7 +128,7 @@ class StatusReceiver:
             trials, finals = ([known[n] for n in sorted(known)] for known in self._trials.values())
             self.status = SearchStatus(
                 self._folder, self._manifest, trials, finals, _read_holder(data["holder"]),
-                data["has_result"] is True, datetime.fromisoformat(data["now"]),
+                data["has_result"] is True, datetime.fromisoformat(data["now"]), self._folder.is_calibration,
             )  # fmt: skip
         return None
 

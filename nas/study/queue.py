@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nas.study.ledger import Ledger
 from nas.study.objective import Objective
 from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, find_best
-from nas.study.rules import FailureRule, judge_failure
+from nas.study.rules import FailureRule, is_unfinished, judge_failure
 from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training, find_time_limit
 
 if TYPE_CHECKING:
@@ -62,15 +62,22 @@ class Job:
 class FixedQueue:
     """Hands out `jobs` in their order; those that the ledger has the end of are not trained again.
 
-    A trial has the name of its job. By `rules` it gives up after failures. `is_outdated`: another driver has
-    begun other trainings, whose numbers were meant for these; what is left here is for another queue of the
-    same jobs.
+    A trial has the name of its job. By `rules` it gives up after failures, and where `find_end` has a reason
+    between trials and epochs. `is_outdated`: another driver has begun other trainings, whose numbers were
+    meant for these; what is left here is for another queue of the same jobs.
     """
 
-    def __init__(self, jobs: Sequence[Job], ledger: Ledger, rules: Sequence[FailureRule] = ()) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        ledger: Ledger,
+        rules: Sequence[FailureRule] = (),
+        find_end: Callable[[], BaseException | None] = lambda: None,
+    ) -> None:
         self.ledger = ledger
-        self.given_up: NasError | None = None
         self._rules = rules
+        self._find_end = find_end
+        self._failed: NasError | None = None
         self.is_outdated = False
         if ledger.is_shared:
             with ledger.turn():
@@ -139,6 +146,10 @@ class FixedQueue:
     def exhausted(self) -> bool:
         return False
 
+    @property
+    def given_up(self) -> BaseException | None:
+        return self._failed or (self._find_end() if is_unfinished(self) else None)
+
     def report(self, number: int, result: EpochResult) -> bool:
         self.ledger.report(number, result.epoch, result.value)
         return True
@@ -151,7 +162,7 @@ class FixedQueue:
 
     def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
         trial = self.ledger.fail(number, failure, result)
-        self.given_up = self.given_up or judge_failure(self._rules, trial, self)
+        self._failed = self._failed or judge_failure(self._rules, trial, self)
         return trial
 
     @property

@@ -1,4 +1,4 @@
-"""Whether a queue of trials goes on after one that failed."""
+"""Whether a queue of trials goes on: after one that failed, and where something else would end it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ class Progress(Protocol):
         ...
 
     @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing to ask for though trials remain."""
+        ...
+
+    @property
     def trials(self) -> Sequence[Trial]:
         """Every trial, by number."""
         ...
@@ -35,6 +40,12 @@ class FailureRule(Protocol):
     def judge(self, trial: Trial, progress: Progress) -> NasError | None:
         """Return what is to be raised where a trial that has just failed ends its queue."""
         ...
+
+
+def is_unfinished(progress: Progress) -> bool:
+    """Return whether an end would cut a queue short: it has trials to ask for, or some under way."""
+    has_more = progress.remaining > 0 and not progress.exhausted
+    return has_more or progress.counts.running > 0
 
 
 def judge_failure(rules: Sequence[FailureRule], trial: Trial, progress: Progress) -> NasError | None:

@@ -47,7 +47,7 @@ from nas.study.records import (
     find_best,
     rank_trial,
 )
-from nas.study.rules import FailureRule, judge_failure
+from nas.study.rules import FailureRule, is_unfinished, judge_failure
 from nas.training.base import EpochResult, Failure, Parent
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ class Study:
     raises InputError for a point whose network cannot be trained. With `screen`, proposals other than those
     of the warm start are several for each trial, of which one is trained. `pruner` stops trials early;
     `inherit` says from whose weights a trial starts, given the complete ones, the best first. By `rules` the
-    study gives up after failures. Trials that an earlier driver left running are handed out again first; with
-    `elsewhere` they run in other programs, and stay theirs.
+    study gives up after failures, and where `find_end` has a reason between trials and epochs. Trials that an
+    earlier driver left running are handed out again first; with `elsewhere` they run in other programs, and
+    stay theirs.
     """
 
     def __init__(
@@ -100,11 +101,11 @@ class Study:
         pruner: BasePruner | None = None,
         inherit: Callable[[Candidate, Sequence[Trial]], Parent | None] = lambda candidate, trials: None,
         rules: Sequence[FailureRule] = (),
+        find_end: Callable[[], BaseException | None] = lambda: None,
         elsewhere: bool = False,
     ) -> None:
         self.ledger = ledger
         self.objective = objective
-        self.given_up: NasError | None = None
         self._space = space
         self._budget = budget
         self._measured = [m for m in dict.fromkeys((*budget, *objective.measures)) if not m.is_additive]
@@ -118,6 +119,8 @@ class Study:
         self._pruner = pruner
         self._inherit = inherit
         self._rules = rules
+        self._find_end = find_end
+        self._failed: NasError | None = None
         # in a database those are taken over one by one, as others may do
         left = () if ledger.is_shared or elsewhere else ledger.trials
         self._interrupted = [trial.candidate for trial in left if trial.is_running]
@@ -206,6 +209,11 @@ class Study:
         """Whether the search gave up because no untried network inside the budget could be found."""
         return self._exhausted
 
+    @property
+    def given_up(self) -> BaseException | None:
+        """What is to be raised where the study has ended before its trials."""
+        return self._failed or (self._find_end() if is_unfinished(self) else None)
+
     # Telling
 
     def report(self, number: int, result: EpochResult) -> bool:
@@ -225,7 +233,7 @@ class Study:
     def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
         """Take the end of a trial that has no score."""
         trial = self._end(self.ledger.fail(number, failure, result))
-        self.given_up = self.given_up or judge_failure(self._rules, trial, self)
+        self._failed = self._failed or judge_failure(self._rules, trial, self)
         return trial
 
     # Reading

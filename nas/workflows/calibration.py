@@ -1,14 +1,11 @@
-"""What a proxy's scores are worth: what is trained to find it, and what is kept of it."""
+"""What a proxy's scores are worth: what is trained to find it."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,38 +14,32 @@ import numpy as np
 import yaml
 
 from nas.data.config import DataConfig
-from nas.data.sources import resolve_spec
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.execution import keep_ready
-from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
-from nas.measures import SHOWN, make_amounts
-from nas.plots.scatter import Dots, draw_scatter
+from nas.files import read_text
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
-from nas.runs.manifest import Manifest
-from nas.runs.old_settings import read_format_1
 from nas.runs.plan import LEAST, CalibrationKey, Plan
 from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
-from nas.training.recipe import LATER, Recipe
+from nas.training.recipe import Recipe
+from nas.workflows.calibration_files import collect_figures, write_figures
 from nas.workflows.failures import FirstFailures
 from nas.workflows.observer import Observer, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.proxy_figures import (
-    LEAST_RANKED,
     LONG,
     PROXY,
     Figures,
     ScoredNetwork,
     compute_figures,
-    describe_too_few,
 )
 from nas.workflows.session import Session, check_place, reopen, start
-from nas.workflows.stops import stoppable, timed
+from nas.workflows.stops import stoppable
 
 _SAMPLES = 50
 """Networks drawn for one that is trained."""
@@ -77,6 +68,12 @@ class CalibrationResult:
     figures: Figures | None
     left_out: int = 0
     files: tuple[Path, ...] = ()
+
+    def to_data(self) -> dict[str, Any] | None:
+        """Return the figures as calibration.json has them, None where there are none."""
+        if self.figures is None:
+            return None
+        return collect_figures(self.session.manifest, self.plan, self.figures)
 
 
 def calibrate(
@@ -156,18 +153,18 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         opened.callback(ledger.close)
         session.write_changes()
-        queue = FixedQueue(jobs, ledger, [FirstFailures(session)])
+        queue = FixedQueue(jobs, ledger, [FirstFailures(session)], stop.find_end)
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _make_evaluators(session, trainings))
         observer.round(queue, Round.CALIBRATION, len(jobs), epochs)
         try:
-            with timed(session.config.time_limit, began, observer, stop) as punctual:
-                session.executor.run(queue, evaluator, punctual)
+            with stop.timed(session.config.time_limit, began):
+                session.executor.run(queue, evaluator, observer)
+                if end := queue.given_up:
+                    raise end
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
-        if queue.given_up:
-            raise queue.given_up
         rows = _make_rows(session.space, points, queue, seeds)
         if len(rows) < LEAST:
             count = f"{len(rows)} network" + ("" if len(rows) == 1 else "s")
@@ -176,8 +173,8 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
                 "calibration of more --networks, or of a recipe that trains them"
             )
         found = compute_figures(rows, session.config.seed)
-        result = CalibrationResult(session, plan, trainings, found, plan.networks - len(rows))
-        return replace(result, files=_write(result, found))
+        files = write_figures(session.folder, session.manifest, session.space.name, plan, found)
+        return CalibrationResult(session, plan, trainings, found, plan.networks - len(rows), files)
 
 
 def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, TrainingSettings]:
@@ -279,116 +276,3 @@ def read_plan(folder: RunFolder) -> Plan:
         return Plan.from_data(to_plain_data(read_yaml(text, str(path))), str(path))
     except InputError as error:
         raise InputError(f"{error}; restore the file, or start a new calibration") from None
-
-
-# What is kept of it
-
-
-def _write(result: CalibrationResult, found: Figures) -> tuple[Path, ...]:
-    """Write networks.csv, calibration.svg, and calibration.json, by which searches find it."""
-    session = result.session
-    table, plot = (session.folder.path / name for name in ("networks.csv", "calibration.svg"))
-    write_atomically(table, dump_networks(found))
-    write_atomically(plot, _draw(session.space.name, result.plan.long_epochs, found))
-    document = {
-        "space_sha256": session.manifest.space_sha256,
-        **_describe(session.manifest),
-        "dataset": session.config.data.dataset,
-        "plan": asdict(result.plan),
-        "noise": found.noise,
-        "resolvable": found.resolvable,
-        "long_seconds": found.long_seconds,
-        "proxies": [
-            {**asdict(p), "quality_per_second": (q := p.quality_per_second) and q.value}
-            for p in found.proxies
-        ],
-        "networks": [{**asdict(row), "cost": row.cost.to_data()} for row in found.rows],
-    }
-    write_atomically(session.folder.figures_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    return session.folder.figures_file, table, plot
-
-
-def _draw(space: str, long_epochs: int, found: Figures) -> str:
-    """Return the SVG of the proxy's scores against those of the longer training: a dot for each seed."""
-    epochs = f"{long_epochs:,} epoch" + "s" * (long_epochs > 1)
-    tau = found.proxy.ranking.kendall
-    ranks = f"Kendall's tau {tau.format()}, " if tau else ""
-    return draw_scatter(
-        f"{space}: proxy against {epochs}",
-        f"{len(found.rows):,} networks; {ranks}noise {found.noise:.4f}",
-        "score of the proxy, each seed",
-        f"score after {epochs}",
-        [Dots(str(row.number), row.scores[PROXY], row.scores[LONG][0]) for row in found.rows],
-    )
-
-
-def dump_networks(found: Figures) -> str:
-    """Return the networks as CSV, a row each: cost, every score and its seconds, decisions."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    counts = {name: len(scores) for row in found.rows for name, scores in row.scores.items()}
-    trainings = [(name, i) for name, count in counts.items() for i in range(count)]
-    names = sorted({name for row in found.rows for name in row.choices})
-    heads = [f"{kind} {name} {i}" for kind in ("score", "seconds") for name, i in trainings]
-    writer.writerow(["network", *(measure.name for measure in SHOWN), *heads, *names])
-    for row in found.rows:
-        cells = [
-            of[name][i] if name in of else "" for of in (row.scores, row.seconds) for name, i in trainings
-        ]
-        choices = [row.choices.get(name, "") for name in names]
-        writer.writerow([row.number, *map(make_amounts(row.cost), SHOWN), *cells, *choices])
-    return text.getvalue()
-
-
-def find_calibration(folder: RunFolder, manifest: Manifest) -> str | None:
-    """Return what a calibration beside a run says of the run's proxy, in one line; the last that was made."""
-    config = manifest.config
-    if config.inherit or config.evaluator or manifest.data is None:
-        return None  # scores then depend on more than the proxy
-    wanted = {"space_sha256": manifest.space_sha256, **_describe(manifest)}
-    found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
-    files = sorted(found, key=lambda path: -path.stat().st_mtime)
-    return next((line for line in (_read_line(path, wanted) for path in files) if line), None)
-
-
-def _is_of_a_run(figures: Path) -> bool:
-    """Return whether a file of figures lies in a run folder that can be read."""
-    try:
-        RunFolder.open(figures.parent)
-    except InputError:
-        return False
-    return figures.is_file()
-
-
-def describe_calibration(folder: RunFolder) -> str | None:
-    """Return what the figures in a calibration's folder say, in one line; None where there are none, or
-    damaged ones."""
-    return _read_line(folder.figures_file, None)
-
-
-def _describe(manifest: Manifest) -> dict[str, Any]:
-    """Return what scores depend on."""
-    data = manifest.config.data
-    return {**asdict(data), "dataset": resolve_spec(data.dataset), "recipe": asdict(manifest.recipe)}
-
-
-def _read_line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
-    try:
-        found = read_format_1(json.loads(read_text(path, MOST_TABLE_BYTES)))
-        found["dataset"] = resolve_spec(found["dataset"])
-        found["recipe"] = {**LATER, **found["recipe"]}
-        if wanted is not None and any(found[key] != value for key, value in wanted.items()):
-            return None
-        proxy = found["proxies"][0]
-        tau = proxy["ranking"]["kendall"]
-        ranks = (
-            describe_too_few(proxy["networks"])  # of which older files have a tau too
-            if proxy["networks"] < LEAST_RANKED
-            else f"scores rank networks as {found['plan']['long_epochs']} epochs do with Kendall's tau "
-            f"{tau['value']:.2f} ({tau['low']:.2f} to {tau['high']:.2f})"
-        )
-        return (
-            f"Calibrated: differences below {found['resolvable']:.4f} are noise; {ranks}. See {path.parent}"
-        )
-    except (InputError, ValueError, LookupError, TypeError):
-        return None  # a damaged one says nothing, and stops no search

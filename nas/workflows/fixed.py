@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from nas.deadline import TimeIsUp
 from nas.execution import keep_ready, make_executor
 from nas.execution.base import Executor
-from nas.runs.flags import format_setting
+from nas.runs.flags import format_given
 from nas.runs.folder import RunFolder
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
@@ -23,7 +23,7 @@ from nas.workflows.checks import check_gpus, check_machine
 from nas.workflows.failures import FirstFailures
 from nas.workflows.hardware import PlacedConfig, check_cluster, count_trial_gpus
 from nas.workflows.observer import Observer, Round
-from nas.workflows.stops import stoppable, timed
+from nas.workflows.stops import stoppable
 
 FRESH = 1_000_000
 """Added to the seed: those of a search's trials and finalists chose the network, and would flatter it."""
@@ -75,12 +75,8 @@ class FixedSession(ABC):
         return self._format_command(path, self.named[1])
 
     def _format_command(self, output: Path | None, storage: str | None) -> str:
-        executor = self.manifest.config.executor
-        settings = executor.settings()
-        flags = "".join(
-            format_setting(settings[key], value) for key, value in executor.select_given().items()
-        )
-        return self.manifest.command(self.folder, output, storage) + flags
+        command = self.manifest.command(self.folder, output, storage)
+        return command + format_given(self.manifest.config.executor)
 
     @property
     def way_out(self) -> str:
@@ -130,13 +126,13 @@ def train_all(
         storage = claim_storage(session.folder.journal, heard.noted)
         ledger = Ledger(storage, session.STUDY, config.recipe.scored_by)
         opened.callback(ledger.close)
-        queue = FixedQueue(session.jobs, ledger, [FirstFailures(session)])
+        queue = FixedQueue(session.jobs, ledger, [FirstFailures(session)], stop.find_end)
         heard.round(queue, session.ROUND, len(queue.keys), config.recipe.epochs)
         if queue.remaining:
             evaluator = JobEvaluator(queue.by_number, session.evaluators)
-            with suppress(TimeIsUp), timed(limit_s, began, heard, stop) as punctual:
-                session.executor.run(queue, evaluator, punctual)
-            if queue.given_up:
-                raise queue.given_up
+            with suppress(TimeIsUp), stop.timed(limit_s, began):
+                session.executor.run(queue, evaluator, heard)
+                if end := queue.given_up:
+                    raise end
         stop.check_place()
         yield queue

@@ -17,18 +17,28 @@ from nas.workflows.observer import Observer
 
 
 class WeightsKeeper(Observer):
-    """Keeps the weights of the `keep` best trials of a study. `name_best` is told of a new best trial."""
+    """Keeps the weights of the `keep` best trials of a study. `name_best` is told of a new best trial.
+    `check_place` raises where the folder is not the run's any more."""
 
-    def __init__(self, folder: RunFolder, study: Study, keep: int, name_best: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        study: Study,
+        keep: int,
+        name_best: Callable[[], None],
+        check_place: Callable[[], None],
+    ) -> None:
         self._folder = folder
         self._study = study
         self._keep = keep
         self._name_best = name_best
+        self._check_place = check_place
         self._best: Trial | None = None
         folder.weights_folder.mkdir(exist_ok=True)
         self.tidy()
 
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        self._check_place()
         kept = self._study.best(self._keep)
         objective = self._study.objective
         worst = kept[-1] if len(kept) == self._keep else None
@@ -51,12 +61,14 @@ class WeightsKeeper(Observer):
 
 
 class FinalsKeeper(Observer):
-    """Keeps the weights of long trainings."""
+    """Keeps the weights of long trainings. `check_place` is as above."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, check_place: Callable[[], None]) -> None:
         self._folder = folder
+        self._check_place = check_place
 
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        self._check_place()
         write_atomically(self._folder.final_weights_file(candidate.number), weights)
 
 

@@ -38,7 +38,7 @@ from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
 from nas.training.process import borrowed_process
 from nas.training.quantized import Int8Evaluator
-from nas.workflows.calibration import find_calibration
+from nas.workflows.calibration_files import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
@@ -48,7 +48,7 @@ from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, reopen, start
-from nas.workflows.stops import StopCheck, stoppable, timed
+from nas.workflows.stops import StopCheck, stoppable
 from nas.workflows.unscored import explain_no_score
 from nas.workflows.usage import Meter, Usage
 
@@ -175,7 +175,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         keep_ready(config.executor),
         ExitStack() as opened,
     ):
-        study, finals = _open_studies(session, observer)
+        study, finals = _open_studies(session, observer, stop)
         opened.callback(lambda: study.ledger.close())
         session.write_changes()
         observer.began(session)
@@ -183,18 +183,18 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         observer = Observers(observer, log)
         in_time = True
         try:
-            with timed(config.time_limit, began, observer, stop) as punctual:
-                _train(session, study, finals, punctual, stop)
+            with stop.timed(config.time_limit, began):
+                _train(session, study, finals, observer, stop)
                 if LATENCY in config.budget:
-                    measure_best(session, study.trials, punctual)
+                    measure_best(session, study.trials, observer)
                     _name_best(session, study, finals)
                 if finals:
-                    _train_finalists(session, study, finals, punctual)
+                    _train_finalists(session, study, finals, observer, stop)
         except KeyboardInterrupt as end:
             stop.check_place()
             # It may have come between the write of a trial and its note: what is written counts.
             study.ledger.close()
-            study, finals = _open_studies(session, observer)
+            study, finals = _open_studies(session, observer, stop)
             session.make_state(study.trials).write_tables()
             if isinstance(end, TimeIsUp):
                 measure_best(session, study.trials, observer)
@@ -246,17 +246,17 @@ def _find_elsewhere(state: RunState, ledger: Ledger, finals: Ledger | None) -> s
     return "" if folder.weights_file(number).exists() else ledger.place(number)
 
 
-def _open_studies(session: Session, observer: Observer) -> tuple[Study, Ledger | None]:
+def _open_studies(session: Session, observer: Observer, stop: StopCheck) -> tuple[Study, Ledger | None]:
     """Return the study of a search, and the ledger of its finals where there are to be some."""
     storage, metric = session.open_storage(observer), session.evaluator.metric
     name = session.manifest.study
     ledger = Ledger(storage, name, metric)
     wanted = ledger.agree(session.manifest.terms, session.config.trials)
-    study = _make_study(session, ledger, wanted)
+    study = _make_study(session, ledger, wanted, stop)
     return study, Ledger(storage, name_finals(name), metric) if session.config.finals.count else None
 
 
-def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
+def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) -> Study:
     config = session.config
     if wanted < len(ledger.trials):
         raise InputError(
@@ -278,6 +278,7 @@ def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
         screen=_make_screen(session),
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
         rules=_list_rules(session),
+        find_end=stop.find_end,
         **more,
     )
 
@@ -307,7 +308,7 @@ def _train(
         _name_best(session, study, finals)
 
     keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
-    keeper = WeightsKeeper(session.folder, study, keep, name_best)
+    keeper = WeightsKeeper(session.folder, study, keep, name_best, stop.check_place)
     observer.round(study, Round.SEARCH, config.trials, config.recipe.epochs)
     if known := find_calibration(session.folder, session.manifest):
         observer.noted(known)
@@ -316,14 +317,16 @@ def _train(
         with borrowed_process(config.executor.cpus_per_trial) if config.prescreen else nullcontext():
             session.executor.run(study, session.evaluator, Observers(observer, keeper))
         keeper.tidy()  # other drivers of the study may have ended the last trials
-        if study.given_up:
-            raise study.given_up
+        if end := study.given_up:
+            raise end
     finally:
         stop.check_place()
         session.make_state(study.trials).write_tables()
 
 
-def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: Observer) -> None:
+def _train_finalists(
+    session: Session, study: Study, ledger: Ledger, observer: Observer, stop: StopCheck
+) -> None:
     """Train the best networks longer, one seed after the other, as far as they were not, and name the winner
     in best.yaml."""
     config = session.config
@@ -335,10 +338,13 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     ]
     longer = {_FINAL: _lengthen_trainings(session)}
     while True:
-        queue = FixedQueue(jobs, ledger)
+        queue = FixedQueue(jobs, ledger, find_end=stop.find_end)
         evaluator = JobEvaluator(queue.by_number, longer)
         observer.round(queue, Round.FINALISTS, len(jobs), config.finals.epochs)
-        session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
+        keeper = FinalsKeeper(session.folder, stop.check_place)
+        session.executor.run(queue, evaluator, Observers(observer, keeper))
+        if end := queue.given_up:
+            raise end
         if not queue.is_outdated:
             break
     for number in select_spare(ledger.trials, session.objective):

@@ -19,15 +19,26 @@ if TYPE_CHECKING:
     from nas.runs.state import RunState
     from nas.space.counting.census import Census
     from nas.study.records import Trial
+    from nas.workflows.calibration_files import KeptFigures
 
 
 @dataclass(frozen=True)
 class ShownRun:
-    """A run, of which the `top` trials are shown, or one `trial` alone."""
+    """A run, of which the `top` trials are shown, or one `trial` alone. `is_running`: a process works in
+    it."""
 
     state: RunState
     top: int
     trial: Trial | None
+    is_running: bool
+
+
+@dataclass(frozen=True)
+class ShownCalibration:
+    """A calibration in a folder. `kept`: its figures, None where it has none, or damaged ones."""
+
+    folder: Path
+    kept: KeptFigures | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ def find_shown(
     plugins: Sequence[Path] = (),
     storage: str | None = None,
     progress: Callable[[str], None],
-) -> ShownRun | ShownSpace:
+) -> ShownRun | ShownCalibration | ShownSpace:
     """Return what is to be shown of a file, a bundled name or a run folder.
 
     Raises InputError for a setting that has no meaning for it, and for a budget that no network is inside of.
@@ -60,7 +71,12 @@ def find_shown(
         from nas.runs.state import RunState  # with Optuna, which takes its time
 
         state = RunState.load(Path(what), sources, storage)
-        return ShownRun(state, config.top, None if config.trial is None else state.trial(config.trial))
+        folder, trial = state.folder, None if config.trial is None else state.trial(config.trial)
+        if folder.is_calibration and trial is None:
+            from nas.workflows.calibration_files import read_figures  # with numpy
+
+            return ShownCalibration(folder.path, read_figures(folder))
+        return ShownRun(state, config.top, trial, folder.holder is not None)
     check_no_trial(what, config.trial, storage)
     load_plugins(sources)
     space, fitted = load_space(find_space(what)), None

@@ -13,15 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from nas.deadline import deadline
+from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError, OwnCodeError
 from nas.files import find_way_out
 from nas.passwords import hide_passwords
 from nas.runs.folder import RunFolder
-from nas.study.records import Candidate
 from nas.study.storage import DATABASE_ERRORS, describe_database_error
 from nas.training.base import EvaluatorError
-from nas.workflows.observer import Observer, Observers
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _HANG_UP = getattr(signal, "SIGHUP", None)
@@ -68,12 +66,14 @@ class Stoppable(Protocol):
 
 
 class StopCheck:
-    """Whether a search was asked to stop, and whether its folder is where it was."""
+    """Whether a search is to end: it was asked to stop, its time is over, its folder is not where it was."""
 
     def __init__(self, session: Stoppable) -> None:
         self._session = session
         self._path = session.folder.path
         self.asked: int | None = None
+        self._is_over: Callable[[], bool] = lambda: False
+        self._reason: BaseException | None = None
         self._folder = os.open(self._path, os.O_RDONLY)
 
     def close(self) -> None:
@@ -87,12 +87,36 @@ class StopCheck:
         if not again:
             raise KeyboardInterrupt
 
+    @contextmanager
+    def timed(self, limit_s: float | None, began: float) -> Iterator[None]:
+        """Raise TimeIsUp when a limit of seconds is over, `began` by `time.monotonic`; `find_end` has it too,
+        for where signals are not heard, as outside the main thread."""
+        left = None if limit_s is None else began + limit_s - time.monotonic()
+        with deadline(left) as self._is_over:
+            try:
+                yield
+            finally:
+                self._is_over = lambda: False
+
+    def find_end(self) -> BaseException | None:
+        """Return what ends the search before its trials do, if anything does, and the same from then on.
+
+        That is a signal of which Python has dropped what it raised, as in a callback of its collector; a
+        folder that was moved or deleted; a limit of time.
+        """
+        if self._reason is None:
+            if self.asked is not None:
+                self._reason = KeyboardInterrupt()
+            elif gone := self.explain_absence():
+                self._reason = NasError(gone)
+            elif self._is_over():
+                self._reason = TimeIsUp()
+        return self._reason
+
     def check(self) -> None:
-        """Raise KeyboardInterrupt where a signal was taken and Python has dropped what it raised, as in a
-        callback of its collector; else as `check_place`."""
-        if self.asked is not None:
-            raise KeyboardInterrupt
-        self.check_place()
+        """Raise what `find_end` returns."""
+        if end := self.find_end():
+            raise end
 
     def check_place(self) -> None:
         """Raise NasError where the run folder was moved or deleted: what is written would go elsewhere."""
@@ -201,35 +225,3 @@ def _explain_error(session: Stoppable, error: OSError) -> NasError:
         way = "mend that" if error.errno == ENOENT else find_way_out(error, "mend that")
         what = f"{file}: {error.strerror}; {way}"
     return _tell(session, NasError, f"{what}. {session.way_out}")
-
-
-@contextmanager
-def timed(limit_s: float | None, began: float, observer: Observer, stop: StopCheck) -> Iterator[Observer]:
-    """Raise TimeIsUp when a limit of seconds is over; `began` by `time.monotonic`.
-
-    What trains in the block tells the observer that this gives, which keeps the limit between epochs where
-    signals cannot: outside the main thread. There it also ends where `stop` was asked for unheard.
-    """
-    left = None if limit_s is None else began + limit_s - time.monotonic()
-    with deadline(left) as check:
-        yield Observers(observer, _Timekeeper(check, stop))
-
-
-class _Timekeeper(Observer):
-    """Checks before each trial, and after each epoch of it but the last, whose trial is complete, whether
-    there is to be more; and before weights are written, whether their folder is the run's."""
-
-    def __init__(self, check: Callable[[], None], stop: StopCheck) -> None:
-        self._check = check
-        self._stop = stop
-
-    def started(self, candidate: Candidate) -> None:
-        self._stop.check()
-        self._check()
-
-    def continued(self, candidate: Candidate) -> None:
-        self._stop.check()
-        self._check()
-
-    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
-        self._stop.check_place()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nas.exporters.int8 import TARGETS
 from nas.latency import RUNTIMES
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.loggers import LOGGERS
+from nas.runs.asking import MetricConfig
 from nas.runs.config import SearchConfig
 from nas.runs.config_file import list_resumable
 from nas.runs.exporting import ExportConfig
@@ -31,9 +33,11 @@ from nas.runs.manifest import Manifest
 from nas.runs.profiling import ProfileConfig
 from nas.runs.runtime import LatencyConfig
 from nas.samplers import SAMPLERS
+from nas.serving import SETTINGS
 from nas.settings import Config
 from nas.space import parse_space
 from nas.study.pruning import PRUNERS
+from nas.training.base import Metric
 from nas.training.recipe import Recipe
 from nas.training.scores import SCORES
 
@@ -82,6 +86,36 @@ def test_the_command_of_a_run_gives_its_settings(tmp_path: Path, settings: dict[
     assert (first, words.pop(0)) == ("nas", "search")
     keep.main(words, standalone_mode=False)
     assert SearchConfig.from_data(kept, "test") == config
+
+
+@pytest.mark.parametrize(
+    ("metric", "flags"),
+    [
+        (Metric("score"), ""),
+        (Metric("mAP", range=(0.0, 100.0)), " --metric mAP --range 0 100"),
+        (Metric("val loss", maximize=False), " --metric 'val loss' --minimize"),
+        (Metric("gain", range=(-0.5, 0.12345678)), " --metric gain --range -0.5 0.12345678"),
+    ],
+    ids=lambda metric: str(metric)[:5],
+)
+def test_the_command_of_a_run_that_is_trained_elsewhere_gives_its_metric(
+    tmp_path: Path, metric: Metric, flags: str
+) -> None:
+    folder = RunFolder(write_run(tmp_path / "run", SPACE, 0).path)
+    config = SearchConfig.from_data({"space": "tiny.yaml"}, "test")
+    manifest = replace(Manifest.read(folder).with_config(config), metric=metric, elsewhere=True)
+    command = manifest.start_command(folder)
+    assert command == f"nas init tiny.yaml{flags}"
+    kept: dict[str, Any] = {}
+
+    @click.command()
+    @with_settings(SearchConfig, only=SETTINGS)
+    @with_settings(MetricConfig, into="scored")
+    def keep(given: Mapping[str, Any], scored: Mapping[str, Any]) -> None:
+        kept.update(scored)
+
+    keep.main(shlex.split(command)[2:], standalone_mode=False)
+    assert MetricConfig.from_data(kept, "test").to_metric() == metric
 
 
 def test_every_setting_is_an_option_of_a_search() -> None:

@@ -14,8 +14,9 @@ from instant import Instant, config
 from toys import ToySpace
 
 import nas
+from nas.errors import NasError
 from nas.execution import EXECUTORS, ExecutorRow, keep_ready, make_executor
-from nas.execution.base import Attempt, TrialObserver, TrialQueue, tell
+from nas.execution.base import Attempt, Executor, TrialObserver, TrialQueue, tell
 from nas.execution.child import ChildExecutor
 from nas.execution.config import ExecutorConfig
 from nas.execution.local import LocalExecutor
@@ -114,6 +115,46 @@ def test_trainings_that_are_decided_beforehand_are_given_up_too(tmp_path: Path) 
     LocalExecutor().run(queue, Fake(tmp_path / "log", {1: "bug"}), Observer())
     assert str(queue.given_up) == "trial 1 failed"
     assert [t.state for t in queue.trials] == [TrialState.COMPLETE, TrialState.FAILED]
+
+
+class EndsAfter(Observer):
+    """Has an end for a queue after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self._left = epochs
+
+    def epoch(self, candidate: Candidate, result: nas.EpochResult) -> None:
+        self._left -= 1
+
+    def find_end(self) -> NasError | None:
+        return None if self._left > 0 else NasError("that will do")
+
+
+@pytest.mark.parametrize(
+    ("executor", "curves"),
+    [(LocalExecutor(), [3, 1]), (ChildExecutor(), [3, 1]), (TurnsExecutor(2), [2, 2])],
+    ids=["local", "child", "turns"],
+)
+def test_an_end_is_asked_for_between_epochs(tmp_path: Path, executor: Executor, curves: list[int]) -> None:
+    """What is trained counts, and the rest is resumed."""
+    ends, fake = EndsAfter(4), Fake(tmp_path / "log")
+    s, _ = start(tmp_path, trials=5, find_end=ends.find_end)
+    executor.run(s, fake, ends)
+    assert str(s.given_up) == "that will do" and s.ask() is None
+    assert [len(trial.curve) for trial in s.trials] == curves
+    assert [trial.is_running for trial in s.trials] == [epochs < 3 for epochs in curves]
+    resumed, heard = start(tmp_path, trials=5)
+    LocalExecutor().run(resumed, fake, heard)
+    assert resumed.counts.complete == 5 and resumed.given_up is None
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_an_end_begins_no_trial_and_is_none_where_all_are_trained(tmp_path: Path, trials: int) -> None:
+    ends = EndsAfter(3)
+    s, _ = start(tmp_path, trials=trials, find_end=ends.find_end)
+    LocalExecutor().run(s, Fake(tmp_path / "log"), ends)
+    assert [trial.state for trial in s.trials] == [TrialState.COMPLETE]
+    assert (s.given_up is None) == (trials == 1)
 
 
 @pytest.mark.usefixtures("turns")

@@ -98,6 +98,19 @@ def test_nodes_are_counted_once_a_second(tmp_path: Path, monkeypatch: pytest.Mon
     assert trials.ask("more") is None and len(looks) == 2
 
 
+def test_an_end_is_asked_for_while_all_workers_train(tmp_path: Path) -> None:
+    from nas.execution.ray_trials import Abort, Trials
+
+    ends: list[NasError] = []
+    s, _ = start(tmp_path, trials=1, find_end=lambda: ends[0] if ends else None)
+    quiet = cast(Any, SimpleNamespace(note_ask=lambda *_: None, check=lambda: None))
+    trials = Trials(s, quiet, lambda: 1, Fake(tmp_path / "log"), quiet)
+    assert trials.ask("first") is not None and trials.ask("more") is None
+    ends.append(NasError("that will do"))
+    with pytest.raises(Abort):
+        trials.ask("more")
+
+
 def test_nothing_is_started_for_a_finished_study(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 

@@ -23,13 +23,8 @@ from nas.runs.manifest import Manifest
 from nas.runs.plan import Plan
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
-from nas.workflows.calibration import (
-    CalibrationResult,
-    describe_calibration,
-    dump_plan,
-    find_calibration,
-    read_plan,
-)
+from nas.workflows.calibration import CalibrationResult, dump_plan, read_plan
+from nas.workflows.calibration_files import find_calibration, read_figures
 from nas.workflows.proxy_figures import (
     LONG,
     PROXY,
@@ -134,18 +129,24 @@ def test_a_search_of_the_same_proxy_says_so_and_no_other(run: RunFolder) -> None
     assert line in same.out and "See runs/calibrate-tiny-1" in same.out and line not in other.out
 
 
+def read_line(run: RunFolder) -> str:
+    kept = read_figures(run)
+    assert kept and kept.data == json.loads((run.path / "calibration.json").read_text())
+    return kept.line
+
+
 def test_a_line_says_a_tau_of_enough_networks_alone(run: RunFolder) -> None:
     """Also of a file of before, which has one of four networks."""
     file = run.path / "calibration.json"
     found = json.loads(file.read_text())
     few = "; 4 networks are too few for a rank correlation; 8 or more give one. See"
-    assert few in str(describe_calibration(run))
+    assert few in read_line(run)
     found["proxies"][0]["ranking"]["kendall"] = {"value": 1.0, "low": -1.0, "high": 1.0}
     file.write_text(json.dumps(found))
-    assert few in str(describe_calibration(run))
+    assert few in read_line(run)
     found["proxies"][0]["networks"] = 8
     file.write_text(json.dumps(found))
-    assert "as 3 epochs do with Kendall's tau 1.00 (-1.00 to 1.00). See" in str(describe_calibration(run))
+    assert "as 3 epochs do with Kendall's tau 1.00 (-1.00 to 1.00). See" in read_line(run)
 
 
 @pytest.mark.slow
@@ -214,6 +215,7 @@ def test_the_files_of_one_from_python(run: RunFolder) -> None:
     result = resume(run.path)
     assert isinstance(result, CalibrationResult)
     assert [file.name for file in result.files] == ["calibration.json", "networks.csv", "calibration.svg"]
+    assert json.loads(json.dumps(result.to_data())) == json.loads(result.files[0].read_text())
     dots = ET.fromstring(result.files[2].read_text()).findall(".//{*}circle")
     names = [dot.get("data-name") for dot in dots]
     assert names == [str(number) for number in range(4) for seed in range(2)]

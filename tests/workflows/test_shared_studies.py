@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -25,6 +26,7 @@ from toys import after, asked
 
 import nas as api
 from nas.cost import Cost
+from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.report.search_lines import print_result
 from nas.study.ledger import Ledger
@@ -148,9 +150,9 @@ def test_finals_are_shared_too() -> None:
     }
 
 
-def open_finals(url: str, *names: str) -> FixedQueue:
+def open_finals(url: str, *names: str, **more: Any) -> FixedQueue:
     jobs = [Job(NetworkKey(name, 0), SPACE, SPACE.smallest(), "final") for name in names]
-    return FixedQueue(jobs, Ledger(open_storage(url), "mine-finals"))
+    return FixedQueue(jobs, Ledger(open_storage(url), "mine-finals"), **more)
 
 
 def train(queue: FixedQueue, number: int) -> str | None:
@@ -186,6 +188,17 @@ def test_drivers_of_other_finals_lose_none() -> None:
     assert [trial.job for trial in read_trials(url, "mine-finals")[0]] == [
         f"{name}, seed 0" for name in "acb"
     ]
+    one.ledger.close()
+    two.ledger.close()
+
+
+def test_a_wait_for_another_driver_ends_in_time() -> None:
+    url, asks = f"sqlite:///{Path('study.db').absolute()}", iter([None, None, TimeIsUp(), TimeIsUp()])
+    one = open_finals(url, "a")
+    assert asked(one).number == 0
+    two = open_finals(url, "a", find_end=lambda: next(asks))
+    assert two.ask() is None and isinstance(two.given_up, TimeIsUp)
+    assert train(one, 0) == "a, seed 0"
     one.ledger.close()
     two.ledger.close()
 

@@ -224,7 +224,7 @@ def test_a_stop_that_nobody_heard_is_heard_between_epochs(number: signal.Signals
         nas.search(config(trials=9), Stopping(collect), evaluator=evaluator, name="mine")
     assert error.value.exit_code == (129 if number == signal.SIGHUP else 130)
     trials = RunState.load(RUN).trials
-    assert [trial.is_running for trial in trials] == [False, True] and not trials[1].curve
+    assert [trial.is_running for trial in trials] == [False, True] and [*trials[1].curve] == [1]
     assert (RUN / "trials.csv").is_file()
 
 
@@ -364,7 +364,7 @@ class SlowAt(Observer):
 
 
 @pytest.mark.parametrize("epochs", [3, 1, 30])
-@pytest.mark.parametrize(("slow", "complete", "running"), [(1, 1, 1), (2, 1, 1), (3, 2, 1)])
+@pytest.mark.parametrize(("slow", "complete", "running"), [(1, 1, 1), (2, 1, 1), (3, 2, 0)])
 def test_a_time_limit_outside_the_main_thread(slow: int, complete: int, running: int, epochs: int) -> None:
     """It is kept after each epoch, however many there were to be: a trial with its last one is complete."""
     evaluator, given = Instant(epochs=3), config(trials=4, time_limit="2s", recipe={"epochs": epochs})
@@ -377,6 +377,13 @@ def test_a_time_limit_outside_the_main_thread(slow: int, complete: int, running:
     assert isinstance(again, nas.SearchResult) and again.stopped_by is nas.StopReason.FINISHED
     whole = nas.search(replace(given, time_limit=None), evaluator=evaluator, name="whole")
     assert again.state.trials == whole.state.trials
+
+
+def test_a_time_that_is_over_when_all_is_trained_ends_nothing() -> None:
+    """Of the last trial, too, an epoch that ends late counts."""
+    given = config(trials=2, time_limit="2s", recipe={"epochs": 3})
+    result = in_a_thread(lambda: nas.search(given, SlowAt(3), evaluator=Instant(epochs=3), name="mine"))
+    assert result.stopped_by is nas.StopReason.FINISHED and result.counts.complete == 2
 
 
 def test_a_time_that_is_over_outside_the_main_thread() -> None:

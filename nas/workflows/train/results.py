@@ -128,6 +128,7 @@ def finish(
         session.data.classes,
         tuple(exported),
         {**files, "figures": folder.report_file},
+        report,
         stopped,
         session.test is None,
         logged,

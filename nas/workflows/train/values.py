@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.files import write_atomically
 from nas.runs.folder import TrainingFolder
@@ -54,8 +54,8 @@ class TrainResult:
     `history`: an entry an epoch. `best_epoch` had the highest `value` of `metric` on the validation images;
     its weights are those of `exported`, the Python file first. `metrics`: figures on `tested_on`, the test
     split, or on the validation images where the data have none; of several labels an image, `LabelMetrics`.
-    `files`: all that is left in the folder, by
-    what it is. `logged`: the line that opens what is logged, by the name of the logger.
+    `files`: all that is left in the folder, by what it is; `figures`: what figures.json of it has. `logged`:
+    the line that opens what is logged, by the name of the logger.
     """
 
     folder: Path
@@ -68,6 +68,7 @@ class TrainResult:
     classes: tuple[str, ...]
     exported: tuple[Path, ...]
     files: Mapping[str, Path]
+    figures: Mapping[str, Any]
     stopped_early: bool
     has_no_test: bool
     logged: Mapping[str, str] = field(default_factory=dict)
