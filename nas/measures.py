@@ -154,11 +154,19 @@ def find_measure(text: str) -> Measure:
     >>> find_measure("FLOPs") is MACS
     True
     """
-    every = (*MEASURES.values(), LATENCY)
-    known = {word: measure for measure in every for word in (measure.name, *measure.aliases)}
+    known = {word: measure for measure in _list_known() for word in (measure.name, *measure.aliases)}
     if text.strip().lower() not in known:
         raise InputError(f"'{text}' is not a measure{suggest_word(text.lower(), list(known))}")
     return known[text.strip().lower()]
+
+
+def is_known(measure: Measure) -> bool:
+    """Return whether `find_measure` finds a measure by its name."""
+    return measure in _list_known()
+
+
+def _list_known() -> tuple[Measure, ...]:
+    return (*MEASURES.values(), LATENCY)
 
 
 class Budget(Mapping[Measure, Interval]):
