@@ -196,6 +196,9 @@ class Budget(Mapping[Measure, Interval]):
             measure = find_measure(name)
             if measure in limits:
                 raise InputError(f"{name}: {measure.noun} are limited twice; keep one limit")
+            given: object = text  # of a user's own
+            if not isinstance(given, str):
+                raise InputError(f"{name}: {given!r:.60} is not a limit; write it as text, such as '400M'")
             try:
                 limits[measure] = measure.parse_interval(text)
             except InputError as error:
