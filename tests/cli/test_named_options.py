@@ -12,6 +12,7 @@ import nas
 from nas.cli import app
 from nas.cli.reference import ALONE
 from nas.runs.config import SearchConfig
+from nas.settings import Config
 from nas.training.recipe import Recipe
 
 PACKAGE = Path(nas.__file__).parent
@@ -61,7 +62,8 @@ def test_an_option_that_a_message_names_is_there() -> None:
 def test_in_python_it_is_the_setting_or_the_argument_of_its_name() -> None:
     """As `nas.InputError` says: `--max-images` is `max_images`, and so is an option's second name."""
     known = {"--plugin", "--recipe"}  # `plugins`, of which one option names one; a section
-    for config in (SearchConfig, Recipe, *ALONE.values()):
+    configs: list[type[Config]] = [SearchConfig, Recipe, *ALONE.values()]
+    for config in configs:
         for setting in config.settings().values():
             flags = {one for flag in setting.flags for one in flag.split("/")}
             known |= flags | {f"--no-{flag[2:]}" for flag in flags if setting.type is bool}
