@@ -160,6 +160,16 @@ class Config:
             raise InputError(f"{where}: {error}") from None
 
     @classmethod
+    def expect(cls, config: object) -> Self:
+        """Return a config that is given from Python. Raises InputError for what is none."""
+        if not isinstance(config, cls):
+            raise InputError(
+                f"config: {config!r:.60} is no {cls.__name__}; give one, or make one of plain values by "
+                f"{cls.__name__}.from_data"
+            )
+        return config
+
+    @classmethod
     def check_named(cls, data: Mapping[str, Any], where: str) -> None:
         """Raise InputError where plain values lack that of a setting without a default."""
         for key, setting in cls.settings().items():

@@ -191,6 +191,17 @@ def test_a_search_is_not_configured_by_text() -> None:
     )
 
 
+@pytest.mark.parametrize("function", [nas.search, nas.calibrate])
+@pytest.mark.parametrize("config", ["mbconv", {"space": "mbconv"}])
+def test_a_workflow_takes_a_config(function: Any, config: object) -> None:
+    with pytest.raises(InputError) as error:
+        function(config)
+    assert str(error.value) == (
+        f"config: {config!r} is no SearchConfig; give one, or make one of plain values by "
+        "SearchConfig.from_data"
+    )
+
+
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()))
 def test_a_kind_reads_what_it_accepts_and_writes_it_back(value: Any) -> None:
     kinds = (BOOLEAN, text("a text"), whole("a count", 0, 99), number("a share", lambda v: v < 1))
