@@ -42,7 +42,11 @@ class NasError(Exception):
 
 
 class InputError(NasError):
-    """The user's input is wrong: a file, a flag, a value. The command line exits with 2."""
+    """The user's input is wrong: a file, a flag, a value. The command line exits with 2.
+
+    A message may name options, such as `--max-images`: in Python that is the setting `max_images`, as
+    `from_data` of a config takes it, or the argument of that name.
+    """
 
     exit_code = 2
 

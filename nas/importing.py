@@ -44,7 +44,7 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
     place = f"{what} '{path}'"
     try:
         module = _import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever a user's module raises is told in one line.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
@@ -66,7 +66,7 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
     except ImportError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{place}: needs a library that is not installed ({reason}); install it") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"{place}: cannot be made without arguments ({' '.join(str(error).split())}); write a class of "
             "your own that gives them"
@@ -205,8 +205,11 @@ class SourceFile:
 
 
 def format_error(error: BaseException) -> str:
-    """Return the type and text of an exception."""
-    return " ".join(traceback.format_exception_only(error)[-1].split())
+    """Return the type and text of an exception, without the notes that were added to it."""
+    told = traceback.TracebackException(type(error), error, None)
+    told.__notes__ = None  # they would come last
+    *_, last = told.format_exception_only()
+    return " ".join(last.split())
 
 
 def describe_failure(error: BaseException, of: type) -> str:

@@ -45,6 +45,14 @@ class Kind:
             raise ValueError(self.explain(plain))
         return value
 
+    def can_read(self, plain: Any) -> bool:
+        """Return whether `read` gives a value."""
+        try:
+            self.read(plain)
+        except ValueError:
+            return False
+        return True
+
     def check(self, value: Any) -> None:
         """Raise ValueError where a value is not of this kind."""
         if not self.accepts(value):

@@ -154,11 +154,19 @@ def find_measure(text: str) -> Measure:
     >>> find_measure("FLOPs") is MACS
     True
     """
-    every = (*MEASURES.values(), LATENCY)
-    known = {word: measure for measure in every for word in (measure.name, *measure.aliases)}
+    known = {word: measure for measure in _list_known() for word in (measure.name, *measure.aliases)}
     if text.strip().lower() not in known:
         raise InputError(f"'{text}' is not a measure{suggest_word(text.lower(), list(known))}")
     return known[text.strip().lower()]
+
+
+def is_known(measure: Measure) -> bool:
+    """Return whether `find_measure` finds a measure by its name."""
+    return measure in _list_known()
+
+
+def _list_known() -> tuple[Measure, ...]:
+    return (*MEASURES.values(), LATENCY)
 
 
 class Budget(Mapping[Measure, Interval]):
@@ -188,6 +196,9 @@ class Budget(Mapping[Measure, Interval]):
             measure = find_measure(name)
             if measure in limits:
                 raise InputError(f"{name}: {measure.noun} are limited twice; keep one limit")
+            given: object = text  # of a user's own
+            if not isinstance(given, str):
+                raise InputError(f"{name}: {given!r:.60} is not a limit; write it as text, such as '400M'")
             try:
                 limits[measure] = measure.parse_interval(text)
             except InputError as error:

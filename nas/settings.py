@@ -91,12 +91,14 @@ class Setting:
 class Keys:
     """A value that files have under several keys, declared by the fields of `of`.
 
-    `read` makes it of the values of the keys that are given, `write` gives their values.
+    `read` makes it of the values of the keys that are given, `write` gives their values. `value_type`: as the
+    annotation has it.
     """
 
     of: type[Config]
     read: Callable[[Mapping[str, Any]], Any]
     write: Callable[[Any], Mapping[str, Any]]
+    value_type: Any = None
 
 
 class Config:
@@ -112,11 +114,25 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, part in list_parts(type(self)).items():
+            value = getattr(self, name)
             if isinstance(part, Setting):
-                try:
-                    part.kind.check(getattr(self, name))
-                except ValueError as error:
-                    raise InputError(f"{self.place(part.key)}: {error}") from None
+                self._check(name, part, value)
+            elif not isinstance(value, part.value_type):
+                raise InputError(
+                    f"{name}: {value!r:.60} is no {part.value_type.__name__}; give one, or plain values to "
+                    f"{type(self).__name__}.from_data"
+                )
+
+    def _check(self, name: str, setting: Setting, value: Any) -> None:
+        try:
+            setting.kind.check(value)
+        except ValueError as error:
+            if setting.kind.can_read(value):
+                raise InputError(
+                    f"{name}: {value!r:.60} is a plain value, as files have it; give it to "
+                    f"{type(self).__name__}.from_data as {setting.key}"
+                ) from None
+            raise InputError(f"{self.place(setting.key)}: {error}") from None
 
     @classmethod
     def place(cls, key: str) -> str:
@@ -152,6 +168,16 @@ class Config:
             return cls(**cls.read(data))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+
+    @classmethod
+    def expect(cls, config: object) -> Self:
+        """Return a config that is given from Python. Raises InputError for what is none."""
+        if not isinstance(config, cls):
+            raise InputError(
+                f"config: {config!r:.60} is no {cls.__name__}; give one, or make one of plain values by "
+                f"{cls.__name__}.from_data"
+            )
+        return config
 
     @classmethod
     def check_named(cls, data: Mapping[str, Any], where: str) -> None:
@@ -286,7 +312,7 @@ def _find_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
         marks = getattr(hint, "__metadata__", ())
         several = [mark for mark in marks if isinstance(mark, Keys)]
         if several:
-            yield field.name, several[0]
+            yield field.name, dataclasses.replace(several[0], value_type=hint.__origin__)
         elif not marks:
             yield field.name, _nest(hint)
         else:
@@ -298,4 +324,4 @@ def _find_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
 
 def _nest(of: type[Config]) -> Keys:
     """Return another config inside one."""
-    return Keys(of, lambda values: of(**values), lambda config: config.to_data())
+    return Keys(of, lambda values: of(**values), lambda config: config.to_data(), of)

@@ -213,9 +213,10 @@ def test_weights_have_to_fit_into_the_memory() -> None:
         ({"speed": "4"}, f"'speed' is not a measure; allowed: {ALLOWED}"),
         ({"memory": "3M..2M"}, "memory: '3M..2M' is an empty band; write the smaller figure first, such as "
          "300M..400M"),
+        ({"params": 5_000_000}, "params: 5000000 is not a limit; write it as text, such as '400M'"),
     ],
 )  # fmt: skip
-def test_a_budget_that_cannot_be_read(texts: dict[str, str], message: str) -> None:
+def test_a_budget_that_cannot_be_read(texts: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         Budget.parse(texts)
     assert str(error.value) == message

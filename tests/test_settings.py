@@ -155,6 +155,53 @@ def test_a_value_is_checked_wherever_it_comes_from() -> None:
         Outer.from_data([1], "file")
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"half": "3/2"},
+         "half: '3/2' is a plain value, as files have it; give it to Outer.from_data as halves"),
+        ({"names": ["a"]},
+         "names: ['a'] is a plain value, as files have it; give it to Outer.from_data as names"),
+        ({"half": "3/4"}, "halves: '3/4' is not a half; write it as text, such as 1/2"),
+        ({"ends": "0..3"}, "ends: '0..3' is no range; give one, or plain values to Outer.from_data"),
+        ({"inner": {"depth": 2}},
+         "inner: {'depth': 2} is no Inner; give one, or plain values to Outer.from_data"),
+    ],
+)  # fmt: skip
+def test_a_plain_value_is_for_from_data(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Outer("one", **given)
+    assert str(error.value) == message
+
+
+def test_a_search_is_not_configured_by_text() -> None:
+    """A type checker would say so; who has none is told."""
+    for settings in ({"time_limit": "2h"}, {"objective": "accuracy,flops"}, {"evaluator": "own.py:train"}):
+        ((name, value),) = settings.items()
+        with pytest.raises(InputError) as error:
+            nas.SearchConfig("mbconv", **settings)  # type: ignore[arg-type]
+        assert str(error.value) == (
+            f"{name}: '{value}' is a plain value, as files have it; give it to SearchConfig.from_data as "
+            f"{name}"
+        )
+    with pytest.raises(InputError) as error:
+        nas.SearchConfig("mbconv", budget="400M")  # type: ignore[arg-type]
+    assert str(error.value) == (
+        "budget: '400M' is no Budget; give one, or plain values to SearchConfig.from_data"
+    )
+
+
+@pytest.mark.parametrize("function", [nas.search, nas.calibrate])
+@pytest.mark.parametrize("config", ["mbconv", {"space": "mbconv"}])
+def test_a_workflow_takes_a_config(function: Any, config: object) -> None:
+    with pytest.raises(InputError) as error:
+        function(config)
+    assert str(error.value) == (
+        f"config: {config!r} is no SearchConfig; give one, or make one of plain values by "
+        "SearchConfig.from_data"
+    )
+
+
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()))
 def test_a_kind_reads_what_it_accepts_and_writes_it_back(value: Any) -> None:
     kinds = (BOOLEAN, text("a text"), whole("a count", 0, 99), number("a share", lambda v: v < 1))

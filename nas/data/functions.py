@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nas.data.arrays import wrap_arrays
 from nas.data.base import Source
 from nas.errors import InputError, suggest_word
+from nas.importing import format_error
 
 _NEEDED = ("images", "labels")
 _VALIDATION = ("val_images", "val_labels")
@@ -44,9 +45,10 @@ def open_function(spec: str) -> Source:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        reason = " ".join(traceback.format_exception_only(error)[-1].split())
         where = _find_line(error, file)
-        raise InputError(f"{place}: {where}: {reason}; mend it, or name another data set") from None
+        raise InputError(
+            f"{place}: {where}: {format_error(error)}; mend it, or name another data set"
+        ) from None
     return _make_source(given, place)
 
 

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from nas.importing import format_error
 from nas.study.records import Candidate, Trial, TrialResult
 from nas.study.rules import Progress
 from nas.training.base import (
@@ -167,7 +168,11 @@ class Attempt:
             return AttemptStep(self._result, misuse=f"evaluator {self._evaluator}: {error}")
         except Exception as error:
             # Whatever a user's block or evaluator raises costs one trial, never the search.
-            return AttemptStep(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
+            return self.fail(error)
+
+    def fail(self, error: BaseException) -> AttemptStep:
+        """Return the end of the trial by an exception."""
+        return AttemptStep(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
 
     def _build(self) -> None:
         if self._training is None:
@@ -275,10 +280,9 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "
 
 def describe_error(error: BaseException) -> str:
     """Return `ValueError: no such thing (blocks.py:12)`."""
-    text = " ".join(traceback.format_exception_only(error)[-1].split())
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
-    return text + where
+    return format_error(error) + where
 
 
 def _check_finite(state: Mapping[str, Tensor], epoch: int) -> None:

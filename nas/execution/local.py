@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.execution.base import Attempt, TrialObserver, TrialQueue, tell
+from nas.execution.base import Attempt, AttemptStep, TrialObserver, TrialQueue, tell
 from nas.training.base import Evaluator
 
 
@@ -20,5 +20,13 @@ class LocalExecutor:
                 parent = queue.find_parent(candidate)
                 observer.started(candidate)
                 attempt = Attempt(evaluator, candidate.choices, candidate.number, parent)
-                while tell(queue, observer, candidate, attempt.step(), attempt.dump_weights):
+                while tell(queue, observer, candidate, _train_epoch(attempt), attempt.dump_weights):
                     pass
+
+
+def _train_epoch(attempt: Attempt) -> AttemptStep:
+    """Train one epoch. What ends a process of its own is a failure here, where it would end the search."""
+    try:
+        return attempt.step()
+    except SystemExit as error:
+        return attempt.fail(error)

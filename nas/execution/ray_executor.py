@@ -42,7 +42,8 @@ from nas.execution.ray_trials import (
 )
 from nas.execution.ray_watch import Watch
 from nas.execution.ray_worker import Worker
-from nas.training.base import Evaluator
+from nas.importing import format_error
+from nas.training.base import Evaluator, EvaluatorError
 
 
 class RayExecutor:
@@ -154,9 +155,17 @@ class RayExecutor:
 
     def _tune(self, trials: Trials, evaluator: Evaluator) -> None:
         given = {"evaluator": evaluator, "threads": self._threads, "mailbox": trials.mailbox}
-        worker = tune.with_resources(
-            tune.with_parameters(Worker, **given), tune.PlacementGroupFactory([self._bundle])
-        )
+        try:
+            sent = tune.with_parameters(Worker, **given)
+        except (ray.exceptions.RayError, OSError):
+            raise
+        except Exception as error:  # whatever a user's object raises when it is pickled
+            why = format_error(error.__cause__ or error)
+            raise EvaluatorError(
+                f"evaluator {evaluator}: cannot be sent to workers ({why}); let it make what it holds "
+                "where it trains, or train in this process by --workers 0 --in-process"
+            ) from error
+        worker = tune.with_resources(sent, tune.PlacementGroupFactory([self._bundle]))
         worker.__qualname__ = Worker.__qualname__  # which a dashboard shows; Tune's is of its own function
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:

@@ -28,7 +28,7 @@ from nas.kinds import (
     text,
 )
 from nas.loggers import NAMES, log_option
-from nas.measures import LATENCY, SHOWN, Budget, Measure
+from nas.measures import LATENCY, SHOWN, Budget, Measure, is_known
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.common import SPACE_INPUT
@@ -308,6 +308,12 @@ class SearchConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for measure in self.measures:
+            if not is_known(measure):
+                raise InputError(
+                    f"budget: measure '{measure.name}' has no row in nas.measures.MEASURES, by which a run "
+                    "is read again; add it there"
+                )
         if self.storage is not None:
             whole = SecretUrl(self.storage).whole
             object.__setattr__(self, "storage", SecretUrl(_make_absolute(whole)))

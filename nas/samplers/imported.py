@@ -55,7 +55,7 @@ class ImportedSampler:
             yield
         except NasError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = describe_failure(error, self.kind)
             raise OwnCodeError(f"sampler '{self.path}': fails at trial {number}: {why}; mend it") from error
 

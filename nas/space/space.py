@@ -46,7 +46,11 @@ if TYPE_CHECKING:
 INPUT_AXES = ("channels", "height", "width")
 
 Choices = dict[str, Option]
-"""One point of a space: the decisions it takes, by name."""
+"""One point of a space: the decisions it takes, by name.
+
+It is a plain dict, as samplers, journals and users have it, and nobody changes one that is given. What tells
+points apart goes by `nas.space.keys.make_point_key`, and what tells networks apart by `Space.identity`.
+"""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
         answer: object = pruner.prune(study, trial)
     except (NasError, *DATABASE_ERRORS):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OwnCodeError(
             f"{place}: fails at {when}: {describe_failure(error, type(pruner))}; mend it"
         ) from error

@@ -26,7 +26,8 @@ class Metric:
     """What a training is scored by, as tables name it, whether more of it is better, and its least and its
     most; a `range` of None is not known.
 
-    Raises InputError for a name that is none, and for a range whose ends are not finite, the lower first.
+    Raises InputError for a name that is none, for a direction that is not True or False, and for a range
+    whose ends are not finite, the lower first.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Metric:
         if not (isinstance(name, str) and name.strip() and make_printable(name) == name):
             raise InputError(
                 f"metric: {name!r:.60} is not a name; give a text of one line, such as 'validation loss'"
+            )
+        maximize: object = self.maximize
+        if not isinstance(maximize, bool):
+            raise InputError(
+                f"metric {name}: maximize is {maximize!r:.60}, which is not True or False; give True where "
+                "more of it is better, and False where less is"
             )
         if self.range is not None and not is_range(self.range):
             raise InputError(

@@ -52,7 +52,7 @@ def evaluator(
         >>> result.state.manifest.metric.name, result.best.score < 1
         ('mean absolute error', True)
 
-    Raises InputError for a name that is none, and for a range that is none.
+    Raises InputError for a name, a direction or a range that is none.
     """
     declared = Metric(metric, maximize, range)
 

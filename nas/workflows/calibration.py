@@ -103,7 +103,8 @@ def calibrate(
     score.
     """
     began = time.monotonic()
-    plan, observer = plan or Plan(), observer or Observer()
+    config, plan = SearchConfig.expect(config), Plan.expect(plan or Plan())
+    observer = observer or Observer()
     if config.evaluator:
         raise InputError(
             f"evaluator: {config.evaluator} trains by code of a user's own, and a calibration is of the "

@@ -142,7 +142,7 @@ def search(
     written. Whatever ends it, `resume` goes on.
     """
     began = time.monotonic()
-    observer = observer or Observer()
+    config, observer = SearchConfig.expect(config), observer or Observer()
     place = partial(check_place, config, Path(runs), name, config.space, join)
     with keep_ready(config.executor) as begin:
         prepared = prepare(config, evaluator, plugins, observer, place, begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,19 @@ def test_an_evaluator_that_is_none_ends_the_run_on_ray(tmp_path: Path, fault: st
     with pytest.raises(EvaluatorError) as error:
         make_executor(concurrency=1).run(s, Fake(tmp_path / "log", {1: fault}), heard)
     check_misuse(s, heard, fault, error.value)
+
+
+def test_an_evaluator_that_cannot_be_sent_ends_the_run(tmp_path: Path) -> None:
+    s, heard = start(tmp_path, trials=2)
+    fake = Fake(tmp_path / "log")
+    fake.lock = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(EvaluatorError) as error:
+        make_executor().run(s, fake, heard)
+    assert str(error.value) == (
+        "evaluator fakes.py:fake: cannot be sent to workers (TypeError: cannot pickle '_thread.lock' object)"
+        "; let it make what it holds where it trains, or train in this process by --workers 0 --in-process"
+    )
+    assert s.trials == []
 
 
 def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path: Path) -> None:

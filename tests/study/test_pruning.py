@@ -264,7 +264,7 @@ class Odd(BasePruner):
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         if (trial.number, trial.last_step) != (1, 2):
             return False
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer  # type: ignore[return-value]
 
@@ -274,6 +274,7 @@ class Odd(BasePruner):
     [
         (ValueError("no\nrung"), "fails at trial 1 after epoch 2: ValueError: no rung "
          "(test_pruning.py:LINE); mend it"),
+        (SystemExit(0), "fails at trial 1 after epoch 2: SystemExit: 0 (test_pruning.py:LINE); mend it"),
         ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it"),
         (None, "says None of trial 1 after epoch 2, which is not True or False; mend it"),
     ],
@@ -328,3 +329,15 @@ def test_a_name_of_no_pruner(name: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         find_pruner(name)
     assert str(error.value) == message
+
+
+def test_a_module_that_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is a script does, whose arguments are not there."""
+    (tmp_path / "ends.py").write_text("import sys\n\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError) as error:
+        find_pruner("ends:Pruner")
+    assert str(error.value) == (
+        "scheduler 'ends:Pruner': 'ends' cannot be imported (SystemExit: 0); write MODULE:CLASS, such as "
+        "optuna.pruners:MedianPruner"
+    )

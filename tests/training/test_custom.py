@@ -83,6 +83,9 @@ def test_what_is_no_evaluator(body: str, message: str) -> None:
     [
         ("def train(network):\n    raise ValueError('no data')\n    yield\n",
          "error: ValueError: no data (own.py:4)"),
+        ("def train(network):\n    error = ValueError('no data')\n    error.add_note('x')\n    raise error\n",
+         "error: ValueError: no data (own.py:6)"),
+        ("import sys\ndef train(network):\n    sys.exit(0)\n", "error: SystemExit: 0 (own.py:5)"),
         ("def train(network):\n    yield float('nan')\n", "nan_loss: the value was nan in epoch 1"),
     ],
 )  # fmt: skip
@@ -140,6 +143,16 @@ def test_a_metric_without_a_name(declared: str, what: str) -> None:
     assert code == 2 and error.startswith(f"error: own.py:3: metric: {what}")
     assert error.endswith(" is not a name; give a text of one line, such as 'validation loss'\n")
     assert error.count("\n") == 1 and not Path("runs").exists()
+
+
+def test_a_direction_that_is_none() -> None:
+    write("@nas.evaluator('error', maximize='no')\ndef train(network):\n    yield 0.5\n")
+    assert said() == (
+        2,
+        "error: own.py:3: metric error: maximize is 'no', which is not True or False; give True where more "
+        "of it is better, and False where less is\n",
+    )
+    assert not Path("runs").exists()
 
 
 def test_a_reward_of_what_is_minimised() -> None:

@@ -14,6 +14,7 @@ from nas.cost import Interval
 from nas.errors import InputError
 from nas.graph import Architecture
 from nas.measures import ACTIVATIONS, MACS, MEASURES, MEMORY, PARAMS, Budget, Measure
+from nas.runs.config import SearchConfig
 from nas.runs.state import RunState
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler
 from nas.space import load_space, parse_space
@@ -216,6 +217,17 @@ def test_a_limit_of_memory_alone_says_how_networks_are_drawn() -> None:
 
 def operators(architecture: Architecture) -> int:
     return len(architecture.nodes)
+
+
+def test_a_measure_without_a_row_is_refused() -> None:
+    """No command could read the run."""
+    depth = Measure("depth", "depth", "operators", "operators in all", of_architecture=operators)
+    with pytest.raises(InputError) as error:
+        SearchConfig("tiny.yaml", Budget({depth: Interval(0, 15)}))
+    assert str(error.value) == (
+        "budget: measure 'depth' has no row in nas.measures.MEASURES, by which a run is read again; "
+        "add it there"
+    )
 
 
 def test_another_measure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
