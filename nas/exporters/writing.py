@@ -237,8 +237,9 @@ def _build_network(architecture: Architecture, state: Mapping[str, torch.Tensor]
         network = build_module(architecture)
     if state is None:
         return network
-    for name in sorted({*network.state_dict(), *state}):
-        own, given = network.state_dict().get(name), state.get(name)
+    wanted = network.state_dict()
+    for name in sorted({*wanted, *state}):
+        own, given = wanted.get(name), state.get(name)
         if own is None or given is None or own.shape != given.shape:
             raise NasError(
                 f"the weights are not those of this network: {name} is {_format_shape(given)} in the weights "

@@ -11,6 +11,7 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.exporters import HEADLESS_SUFFIX, Exporter
+from nas.importing import without_collection
 from nas.ops.base import format_shape
 from nas.space import Space
 from nas.workflows.exported_facts import describe_cost
@@ -111,7 +112,9 @@ def read_weights(path: Path, way_out: str) -> dict[str, Any]:
     """Return the weights in a file. Raises InputError, which ends in the `way_out`, where they cannot be
     read."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+
+    with without_collection():
+        from safetensors.torch import load_file  # with torch, which takes its time
 
     try:
         return load_file(path)
