@@ -28,7 +28,7 @@ def test_what_an_import_has_made_is_left_out_of_later_searches(
     monkeypatch.syspath_prepend(tmp_path)
     before = gc.get_freeze_count()
     with without_collection():
-        made = [[] for _ in range(100_000)]
+        made: list[list[int]] = [[] for _ in range(100_000)]
     assert gc.get_freeze_count() - before < len(made)
     with without_collection():
         import_module("many_values")

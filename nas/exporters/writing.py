@@ -19,8 +19,9 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check, fresh
 from nas.exporters.fresh import FindProblem
+from nas.exporters.preprocess import Preparation
 from nas.exporters.quiet import quiet
-from nas.exporters.source import Preparation, write_source
+from nas.exporters.source import write_source
 from nas.files import find_way_out, scratch_folder, write_atomically
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT
