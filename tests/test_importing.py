@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +35,19 @@ def test_an_exception_is_told_without_its_notes(error: Exception, said: str) -> 
     error.add_note("Of two\nlines.")
     assert format_error(error) == said
     assert error.__notes__ == ["See the manual.", "Of two\nlines."]
+
+
+def test_what_an_import_has_made_is_left_out_of_later_searches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where nothing is imported, nothing else is: it may be a cycle that is to be found."""
+    (tmp_path / "many_values.py").write_text("values = [[] for _ in range(100_000)]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = gc.get_freeze_count()
+    with without_collection():
+        made: list[list[int]] = [[] for _ in range(100_000)]
+    assert gc.get_freeze_count() - before < len(made)
+    with without_collection():
+        import_module("many_values")
+    assert gc.get_freeze_count() - before > len(made)
+    del sys.modules["many_values"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
-    from nas.exporters.source import Preparation
+    from nas.exporters.preprocess import Preparation
     from nas.graph import Architecture
 
 

@@ -16,7 +16,7 @@ from nas.importing import without_collection
 if TYPE_CHECKING:
     import torch
 
-    from nas.exporters.source import Preparation
+    from nas.exporters.preprocess import Preparation
     from nas.graph import Architecture
 
 

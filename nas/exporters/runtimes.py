@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import fx
 
-    from nas.exporters.source import Preparation
+    from nas.exporters.preprocess import Preparation
     from nas.graph import Architecture
 
 Convert = Callable[["fx.GraphModule", "torch.Tensor", Path], None]

@@ -12,7 +12,7 @@ from nas.exporters.python import PythonExporter
 if TYPE_CHECKING:
     import torch
 
-    from nas.exporters.source import Preparation
+    from nas.exporters.preprocess import Preparation
     from nas.graph import Architecture
 
 

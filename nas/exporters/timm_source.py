@@ -10,7 +10,8 @@ from typing import Any
 from nas.errors import InputError
 from nas.exporters.backbone import Backbone, Skipped
 from nas.exporters.forward import write_maps
-from nas.exporters.source import Preparation, Writer, write_module
+from nas.exporters.preprocess import Preparation
+from nas.exporters.source import Writer, write_module
 from nas.exporters.text import is_too_long, write_docstring
 from nas.exporters.timm_plan import TimmPlan, make_plan
 from nas.graph import Architecture

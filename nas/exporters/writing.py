@@ -19,8 +19,9 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check, fresh
 from nas.exporters.fresh import FindProblem
+from nas.exporters.preprocess import Preparation
 from nas.exporters.quiet import quiet
-from nas.exporters.source import Preparation, write_source
+from nas.exporters.source import write_source
 from nas.files import find_way_out, scratch_folder, write_atomically
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT
@@ -237,8 +238,9 @@ def _build_network(architecture: Architecture, state: Mapping[str, torch.Tensor]
         network = build_module(architecture)
     if state is None:
         return network
-    for name in sorted({*network.state_dict(), *state}):
-        own, given = network.state_dict().get(name), state.get(name)
+    wanted = network.state_dict()
+    for name in sorted({*wanted, *state}):
+        own, given = wanted.get(name), state.get(name)
         if own is None or given is None or own.shape != given.shape:
             raise NasError(
                 f"the weights are not those of this network: {name} is {_format_shape(given)} in the weights "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.exporters import HEADLESS_SUFFIX, Exporter
+from nas.exporters.preprocess import Preparation
+from nas.importing import without_collection
 from nas.ops.base import format_shape
 from nas.space import Space
 from nas.workflows.exported_facts import describe_cost
 
 if TYPE_CHECKING:
-    from nas.exporters.source import Preparation
     from nas.graph import Architecture
 
 
@@ -68,8 +70,6 @@ class Leaving:
         """Return how images become the input of the weights; None where there were none."""
         if self.images is None:
             return None
-        from nas.exporters.source import Preparation
-
         card, side = self.images.card, self.images.side
         classes = () if self.is_headless else card.classes
         return Preparation(classes, (side, side), card.mean, card.std, card.keeps_alpha)
@@ -107,16 +107,39 @@ class Leaving:
         return replace(self, state=make_settled_state(self.architecture), facts=facts)
 
 
-def read_weights(path: Path, way_out: str) -> dict[str, Any]:
+def read_weights(path: Path, way_out: str) -> Mapping[str, Any]:
     """Return the weights in a file. Raises InputError, which ends in the `way_out`, where they cannot be
     read."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(path)
+        with safe_open(path, "numpy"):  # which finds what is damaged without torch
+            return _Weights(path)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
             f"{path}: the weights cannot be read: {reason}; restore the file, or {way_out}"
         ) from None
+
+
+class _Weights(Mapping[str, Any]):
+    """The tensors in a file, which are read when one is asked for: they need torch, which takes its time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _tensors(self) -> dict[str, Any]:
+        with without_collection():
+            from safetensors.torch import load_file
+
+        return load_file(self._path)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)

@@ -30,7 +30,8 @@ from nas.errors import NasError
 from nas.exporters import EXPORTERS
 from nas.exporters.check import find_problem
 from nas.exporters.fresh import start_checker
-from nas.exporters.source import Preparation, write_source
+from nas.exporters.preprocess import Preparation
+from nas.exporters.source import write_source
 from nas.exporters.timm_source import write_timm_source
 from nas.exporters.writing import export_python, write_expected
 from nas.files import scratch_folder
@@ -48,6 +49,8 @@ from nas.ops import (
     PadChannels,
     Zero,
 )
+from nas.runs.folder import RunFolder
+from nas.runs.state import RunState
 from nas.space import Space, SpaceError, load_space
 from nas.testing.exporters import ExporterSuite, small_network
 from nas.threads import torch_threads
@@ -511,6 +514,17 @@ def test_a_checker_that_is_not_asked_ends() -> None:
         assert len({*descendants(os.getpid())} - before) == 1
         raise NasError("to be mended")
     assert {*descendants(os.getpid())} <= before
+
+
+def test_weights_of_a_run_are_read_beside_the_checker(tiny_run: RunFolder) -> None:
+    """Else torch is imported before it begins, where it imports torch too."""
+    code = (
+        "import sys; from nas.workflows.export import find_leaving; found = find_leaving('runs/mine'); "
+        "print('torch' in sys.modules, *found.state)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (best,) = RunState.load(tiny_run.path).best(1)
+    assert said.split() == ["False", *load_file(tiny_run.weights_file(best.number))]
 
 
 def test_a_small_network_is_compared_on_one_thread(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from command_line import nas
 
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, find_exporter, list_suffixes
-from nas.exporters.source import Preparation
+from nas.exporters.preprocess import Preparation
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.measures import SHOWN

@@ -19,7 +19,7 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.exporters import EXPORTERS
-from nas.exporters.source import Preparation
+from nas.exporters.preprocess import Preparation
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import parse_space

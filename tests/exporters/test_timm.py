@@ -31,7 +31,8 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
 from nas.errors import InputError
-from nas.exporters.source import Preparation, write_source
+from nas.exporters.preprocess import Preparation
+from nas.exporters.source import write_source
 from nas.exporters.timm_plan import make_plan
 from nas.exporters.timm_source import write_timm_source
 from nas.exporters.writing import _compute_outputs, make_settled_state
