@@ -170,7 +170,7 @@ def document_forecast(found: Forecast) -> Document:
 
 def _read_figures(folder: RunFolder) -> Document | None:
     """Return what calibration.json has, of one that is whole."""
-    from nas.workflows.calibration import describe_calibration
+    from nas.workflows.calibration_lookup import describe_calibration
 
     if describe_calibration(folder) is None:
         return None

@@ -24,12 +24,13 @@ from nas.report.tables import (
     render_finals,
     render_front,
 )
+from nas.runs.believed import BelievedScores
 from nas.runs.counted import describe_classes
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
-from nas.workflows.calibration import describe_calibration
+from nas.workflows.calibration_lookup import describe_calibration
 from nas.workflows.observer import Round
 from nas.workflows.prepared import Prepared
 from nas.workflows.search import SearchResult, StopReason
@@ -139,7 +140,9 @@ def print_result(result: SearchResult, console: Console) -> None:
     result.check()
     if config.prescreen and all(trial.prescreen is None for trial in state.trials):
         say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
-    console.print(render_best(state.best(5), state.objective, config.measures))
+    console.print(render_best(best := state.best(5), state.objective, config.measures))
+    if ranked := describe_believed(BelievedScores.read(state.folder), best):
+        say(console, ranked)
     _print_finals(state, console)
     _print_front(state, console)
     if result.elsewhere:
@@ -154,6 +157,20 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, f"Logged to {name}: {line}")
     if not result.elsewhere:  # its commands read weights
         _say_next(result, command, console)
+
+
+def describe_believed(found: BelievedScores | None, best: Sequence[Trial]) -> str | None:
+    """Say by what networks are ranked where the noise of a score is known, and what the `best` are worth."""
+    worth = [f"{trial.believed:.4f}" for trial in best if trial.believed is not None]
+    if found is None or (found.is_used and not worth):  # other trials have come since
+        return None
+    compared = f"{found.error:.4f}, and one score a noise of {found.noise:.4f} ({found.source})"
+    if not worth:
+        return f"Ranked by their own scores: what all others say of one has an error of {compared}."
+    return (
+        f"Ranked by what all scores say of each: what the others say has an error of {compared}. "
+        f"{'The first are' if len(worth) > 1 else 'The first is'} worth {', '.join(worth)}."
+    )
 
 
 def describe_usage(usage: Usage) -> Iterator[str]:
@@ -198,6 +215,8 @@ def print_run(state: RunState, top: int) -> None:
         say(console, f"Go on with: {state.manifest.resume_command(folder)}{running}")
     if best := state.best(top):
         console.print(render_best(best, state.objective, config.measures))
+        if ranked := describe_believed(BelievedScores.read(folder), best):
+            say(console, ranked)
     else:
         say(console, "No trial has a score.")
     _print_finals(state, console)

@@ -17,35 +17,31 @@ import numpy as np
 import yaml
 
 from nas.data.config import DataConfig
-from nas.data.sources import resolve_spec
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.execution import keep_ready
-from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
+from nas.files import read_text, write_atomically
 from nas.measures import SHOWN, make_amounts
 from nas.plots.scatter import Dots, draw_scatter
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
-from nas.runs.manifest import Manifest
-from nas.runs.old_settings import read_format_1
 from nas.runs.plan import LEAST, CalibrationKey, Plan
 from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
-from nas.training.recipe import LATER, Recipe
+from nas.training.recipe import Recipe
+from nas.workflows.calibration_lookup import describe_proxy
 from nas.workflows.failures import FirstFailures
 from nas.workflows.observer import Observer, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.proxy_figures import (
-    LEAST_RANKED,
     LONG,
     PROXY,
     Figures,
     ScoredNetwork,
     compute_figures,
-    describe_too_few,
 )
 from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import stoppable, timed
@@ -292,7 +288,8 @@ def _write(result: CalibrationResult, found: Figures) -> tuple[Path, ...]:
     write_atomically(plot, _draw(session.space.name, result.plan.long_epochs, found))
     document = {
         "space_sha256": session.manifest.space_sha256,
-        **_describe(session.manifest),
+        **describe_proxy(session.manifest),
+        "recipe": asdict(session.manifest.recipe),
         "dataset": session.config.data.dataset,
         "plan": asdict(result.plan),
         "noise": found.noise,
@@ -338,57 +335,3 @@ def dump_networks(found: Figures) -> str:
         choices = [row.choices.get(name, "") for name in names]
         writer.writerow([row.number, *map(make_amounts(row.cost), SHOWN), *cells, *choices])
     return text.getvalue()
-
-
-def find_calibration(folder: RunFolder, manifest: Manifest) -> str | None:
-    """Return what a calibration beside a run says of the run's proxy, in one line; the last that was made."""
-    config = manifest.config
-    if config.inherit or config.evaluator or manifest.data is None:
-        return None  # scores then depend on more than the proxy
-    wanted = {"space_sha256": manifest.space_sha256, **_describe(manifest)}
-    found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
-    files = sorted(found, key=lambda path: -path.stat().st_mtime)
-    return next((line for line in (_read_line(path, wanted) for path in files) if line), None)
-
-
-def _is_of_a_run(figures: Path) -> bool:
-    """Return whether a file of figures lies in a run folder that can be read."""
-    try:
-        RunFolder.open(figures.parent)
-    except InputError:
-        return False
-    return figures.is_file()
-
-
-def describe_calibration(folder: RunFolder) -> str | None:
-    """Return what the figures in a calibration's folder say, in one line; None where there are none, or
-    damaged ones."""
-    return _read_line(folder.figures_file, None)
-
-
-def _describe(manifest: Manifest) -> dict[str, Any]:
-    """Return what scores depend on."""
-    data = manifest.config.data
-    return {**asdict(data), "dataset": resolve_spec(data.dataset), "recipe": asdict(manifest.recipe)}
-
-
-def _read_line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
-    try:
-        found = read_format_1(json.loads(read_text(path, MOST_TABLE_BYTES)))
-        found["dataset"] = resolve_spec(found["dataset"])
-        found["recipe"] = {**LATER, **found["recipe"]}
-        if wanted is not None and any(found[key] != value for key, value in wanted.items()):
-            return None
-        proxy = found["proxies"][0]
-        tau = proxy["ranking"]["kendall"]
-        ranks = (
-            describe_too_few(proxy["networks"])  # of which older files have a tau too
-            if proxy["networks"] < LEAST_RANKED
-            else f"scores rank networks as {found['plan']['long_epochs']} epochs do with Kendall's tau "
-            f"{tau['value']:.2f} ({tau['low']:.2f} to {tau['high']:.2f})"
-        )
-        return (
-            f"Calibrated: differences below {found['resolvable']:.4f} are noise; {ranks}. See {path.parent}"
-        )
-    except (InputError, ValueError, LookupError, TypeError):
-        return None  # a damaged one says nothing, and stops no search
