@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.kinds import SEED, TRIALS, listed, one_of, optional, whole
+from nas.kinds import SEED, TRIALS, listed, number, one_of, optional, whole
 from nas.measures import Budget
 from nas.runs.budget import ANY, BUDGET
 from nas.settings import Config, Option
@@ -18,7 +18,8 @@ class BenchConfig(Config):
     """Everything that decides a contest.
 
     `samplers`: that take part beside random. `trials`: of a search; `repeats`: searches by each. `score`:
-    what a search is told, the mean of a network's scores, or a random one. `seed`: of the first repeat.
+    what a search is told, the mean of a network's scores, or a random one; `noise`: standard deviation of
+    what is added to it. `seed`: of the first repeat.
     `jobs`: searches at a time, None for one a core.
 
     Raises InputError for a value of the wrong type or out of range.
@@ -49,6 +50,11 @@ class BenchConfig(Config):
         one_of("what a search can be told", ("mean", "random")),
         Option("What a search is told: the `mean` of a network's scores, or a `random` one.", _PANEL),
     ] = "mean"
+    noise: Annotated[
+        float,
+        number("a standard deviation; it is a number, 0 or more", lambda v: v >= 0),
+        Option("Standard deviation of what is added to each score that a search is told.", _PANEL),
+    ] = 0.0
     seed: Annotated[int, SEED, Option("Of the first repeat; the next have the next seeds.", _PANEL)] = 0
     jobs: Annotated[
         int | None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from nas.samplers import find_sampler
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.space.plugins import Plugin, load_plugins
+from nas.study.belief import ScoredPoint, compute_belief
 from nas.study.ledger import Ledger
 from nas.study.records import NO_RESULT, Candidate, Counts
 from nas.study.storage import open_storage
@@ -38,7 +40,8 @@ class Contest:
     """Settings of a contest: `repeats` searches of `trials` trials by each sampler and by the baseline.
 
     Repeat i of every sampler has the seed `seed` + i and, where `noisy`, the same score of each network:
-    one of its scores, drawn anew for each repeat. Else a search is told the mean of a network's scores.
+    one of its scores, drawn anew for each repeat. Else a search is told the mean of a network's scores. What
+    is added has the standard deviation `noise`.
     """
 
     table: Table
@@ -48,6 +51,7 @@ class Contest:
     budget: Budget
     seed: int = 0
     noisy: bool = False
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         members = self.table.count_inside(self.budget)
@@ -62,17 +66,37 @@ class Contest:
                 "budget; ask for at most so many"
             )
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of a score that a search is told, of one network."""
+        seeds = self.table.seed_deviation if self.noisy else 0.0
+        return math.hypot(seeds, self.noise)
+
+    @property
+    def most(self) -> float:
+        """The best true score inside the budget."""
+        return self.table.find_most(self.budget)
+
+    def observe(self, identity: str, seed: int) -> float:
+        """Return the score of a network that a search of this seed is told."""
+        seen = self.table.entries[identity].observe(identity, seed if self.noisy else None)
+        return seen + random.Random(f"{seed} {identity}").gauss(0, self.noise) if self.noise else seen
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One search. `best`: after each trial, the true score of the trial that the search would return then;
-    a search that found no more networks stays at its last. `asked_s`: seconds of each ask."""
+    a search that found no more networks stays at its last. `asked_s`: seconds of each ask. `believed`: the
+    true score of the trial that it returns in the end by what all scores say together; `is_better`: whether
+    that counts."""
 
     sampler: str
     repeat: int
     best: tuple[float, ...]
     asked_s: tuple[float, ...]
     counts: Counts
+    believed: float = math.nan
+    is_better: bool = False
 
 
 def prepare_contest(
@@ -97,6 +121,7 @@ def prepare_contest(
         config.budget,
         config.seed,
         config.score == "random",
+        config.noise,
     )
 
 
@@ -144,21 +169,30 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     best: list[float] = []
     asked_s: list[float] = []
     first = (math.inf, 0, 0)
+    points: list[ScoredPoint] = []
+    true: dict[int, float] = {}
     while (candidate := _ask(study, asked_s)) is not None:
         entry = table.entries[candidate.identity]
-        seen = entry.observe(candidate.identity, seed if contest.noisy else None)
+        seen = contest.observe(candidate.identity, seed)
         study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
         # As `find_best` has it: the highest score, then the cheaper, then the earlier.
         rank = (-seen, candidate.cost.macs, candidate.number)
         best.append(entry.true_score if rank < first else best[-1])
         first = min(first, rank)
+        points.append(ScoredPoint(candidate.number, candidate.choices, candidate.cost, seen))
+        true[candidate.number] = entry.true_score
     if not best:
         raise InputError(
             f"{table.file}: a search by '{sampler}' met no network that has a row; "
             "the table covers too little of the space"
         )
     best += best[-1:] * (contest.trials - len(best))
-    return Outcome(sampler, repeat, tuple(best), tuple(asked_s), study.counts)
+    found = Outcome(sampler, repeat, tuple(best), tuple(asked_s), study.counts, best[-1])
+    belief = compute_belief(points, contest.deviation)
+    if belief is None or not belief.is_better:
+        return found
+    named = max(belief.scores, key=lambda number: belief.scores[number])
+    return replace(found, believed=true[named], is_better=True)
 
 
 def _ask(study: Study, asked_s: list[float]) -> Candidate | None:

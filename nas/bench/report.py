@@ -20,7 +20,7 @@ from nas import __version__
 from nas.bench.contest import BASELINE, Contest, Outcome
 from nas.bench.plot import plot
 from nas.bench.score_table import Table
-from nas.bench.standings import Estimate, Standing, list_marks
+from nas.bench.standings import Estimate, Naming, Standing, list_marks
 from nas.cost import format_large
 from nas.errors import make_printable
 from nas.files import write_output
@@ -50,6 +50,12 @@ def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
     if len(result) > 1:
         print(f"Difference to {BASELINE} in pairs of repeats, and p of the {TEST}:")
         show(_tabulate_differences(result, list_marks(contest.trials)))
+    if any(one.naming for one in result):
+        print(
+            "Regret of the network named in the end, by its score, and by what all scores say where their "
+            "leave-one-out error is below the noise of one:"
+        )
+        show(_tabulate_namings(result))
     print("Time of an ask, and proposals of a search that never became trials, on average:")
     show(_tabulate_work(result))
 
@@ -97,6 +103,8 @@ def describe_table(found: Table) -> str:
 def describe_contest(contest: Contest) -> str:
     """Describe what was run."""
     told = "one of a network's scores at random" if contest.noisy else "the mean of a network's scores"
+    if contest.noise:
+        told += f", with noise of {contest.noise:g} added"
     return (
         f"{pluralise(contest.repeats, 'repeat')} of {pluralise(contest.trials, 'trial')}, "
         f"{describe_budget(contest.budget)}, seeds from {contest.seed}; a search is told {told}."
@@ -121,6 +129,7 @@ def dump_figures(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]
         "repeats": contest.repeats,
         "seed": contest.seed,
         "score": "random" if contest.noisy else "mean",
+        "noise": contest.noise,
         "interval": INTERVAL,
         "test": TEST,
         "versions": {"nas": __version__, "optuna": optuna.__version__},
@@ -158,6 +167,16 @@ def _dump_standing(one: Standing, at: Sequence[int]) -> dict[str, Any]:
         },
         "ask_ms": {"median": 1000 * one.ask_median_s, "p95": 1000 * one.ask_p95_s},
         "rejected": dict(one.rejected),
+        "naming": one.naming and _dump_naming(one.naming),
+    }
+
+
+def _dump_naming(found: Naming) -> dict[str, Any]:
+    return {
+        "regret_by_score": _replace_nan(asdict(found.by_score)),
+        "regret_by_all": _replace_nan(asdict(found.by_all)),
+        "difference": _replace_nan({**asdict(found.difference.estimate), "p": found.difference.p}),
+        "used": found.used,
     }
 
 
@@ -185,6 +204,17 @@ def _tabulate_differences(result: Sequence[Standing], at: Sequence[int]) -> View
 
 def _format_error(estimate: Estimate, mean: str) -> str:
     return mean if math.isnan(estimate.low) else f"{mean} ± {estimate.high - estimate.mean:.2g}"
+
+
+def _tabulate_namings(result: Sequence[Standing]) -> View:
+    view = make_table("sampler", ">by its score", ">by all", ">difference", ">p", ">used in")
+    for one in result:
+        if (found := one.naming) is None:
+            continue
+        regrets = [_format_error(regret, f"{regret.mean:.3g}") for regret in (found.by_score, found.by_all)]
+        difference = _format_error(found.difference.estimate, f"{found.difference.estimate.mean:+.3g}")
+        view.add_row(one.sampler, *regrets, difference, f"{found.difference.p:.1g}", f"{found.used:.0%}")
+    return view
 
 
 def _tabulate_work(result: Sequence[Standing]) -> View:

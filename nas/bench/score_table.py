@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Protocol
 
 from nas.errors import InputError, suggest_word
@@ -63,6 +63,17 @@ class Table:
     def count_inside(self, budget: Budget) -> int:
         """Return the number of the table's networks inside a budget."""
         return sum(budget.admits(self.space.amounts(e.choices)) for e in self.entries.values())
+
+    def find_most(self, budget: Budget) -> float:
+        """Return the best true score of the table's networks inside a budget."""
+        inside = (e for e in self.entries.values() if budget.admits(self.space.amounts(e.choices)))
+        return max(entry.true_score for entry in inside)
+
+    @property
+    def seed_deviation(self) -> float:
+        """The standard deviation of one of the scores of a network, 0 where each has one."""
+        several = [variance(entry.scores) for entry in self.entries.values() if len(entry.scores) > 1]
+        return math.sqrt(fmean(several)) if several else 0.0
 
     def require(self, choices: Choices) -> None:
         """Raise InputError for a point whose network the table lacks."""

@@ -33,13 +33,26 @@ class BaselineDifference:
     p: float
 
 
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What the networks lack that searches name in the end: the best true score inside the budget less
+    theirs. `by_score`: of the best score; `by_all`: by what all scores say together, where that counts;
+    `difference`: by how much the true score of the second is above that of the first, in pairs; `used`: the
+    share of searches in which it counts."""
+
+    by_score: Estimate
+    by_all: Estimate
+    difference: BaselineDifference
+    used: float
+
+
 @dataclass(frozen=True)
 class Standing:
     """A sampler's figures.
 
     `curve`: mean best true score after each trial. `differences`: to the baseline, by number of trials; none
     for the baseline itself. `ask_median_s` and `ask_p95_s`: seconds of an ask. `rejected`: proposals in a
-    search that never became trials, on average, by reason.
+    search that never became trials, on average, by reason. `naming`: None where scores have no noise.
     """
 
     sampler: str
@@ -48,6 +61,7 @@ class Standing:
     ask_median_s: float
     ask_p95_s: float
     rejected: Mapping[RejectionReason, float]
+    naming: Naming | None = None
 
 
 def list_marks(trials: int) -> list[int]:
@@ -55,14 +69,15 @@ def list_marks(trials: int) -> list[int]:
     return [mark for mark in _MARKS if mark < trials] + [trials]
 
 
-def compute_standings(outcomes: Sequence[Outcome]) -> list[Standing]:
-    """Return the figures of each sampler, the baseline first, then by name."""
+def compute_standings(outcomes: Sequence[Outcome], most: float | None = None) -> list[Standing]:
+    """Return the figures of each sampler, the baseline first, then by name. `most`: the best true score,
+    where scores have noise."""
     searches: dict[str, list[Outcome]] = {}
     for outcome in sorted(outcomes, key=lambda o: (o.sampler != BASELINE, o.sampler, o.repeat)):
         searches.setdefault(outcome.sampler, []).append(outcome)
     baseline = _collect_bests(searches[BASELINE])
     return [
-        _compute_standing(sampler, own, None if sampler == BASELINE else baseline)
+        _compute_standing(sampler, own, None if sampler == BASELINE else baseline, most)
         for sampler, own in searches.items()
     ]
 
@@ -91,7 +106,7 @@ def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> BaselineDif
 
 
 def _compute_standing(
-    sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[float]] | None
+    sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[float]] | None, most: float | None
 ) -> Standing:
     bests = _collect_bests(own)
     asks = np.array([seconds for outcome in own for seconds in outcome.asked_s])
@@ -102,6 +117,17 @@ def _compute_standing(
         float(np.median(asks)),
         float(np.quantile(asks, 0.95)),
         {reason: fmean(outcome.counts.rejected[reason] for outcome in own) for reason in RejectionReason},
+        None if most is None else _compute_naming(own, most),
+    )
+
+
+def _compute_naming(own: Sequence[Outcome], most: float) -> Naming:
+    by_score, by_all = [one.best[-1] for one in own], [one.believed for one in own]
+    return Naming(
+        estimate_mean([most - true for true in by_score]),
+        estimate_mean([most - true for true in by_all]),
+        compare_pairs(by_all, by_score),
+        fmean(one.is_better for one in own),
     )
 
 

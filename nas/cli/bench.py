@@ -53,7 +53,7 @@ def bench(
     if output:
         make_folder(output)  # before the work
     ended = show_progress(run_contest(contest, config.jobs, sources), contest)
-    result = compute_standings(ended)
+    result = compute_standings(ended, contest.most if contest.deviation else None)
     give(form, lambda: dump_figures(contest, result), lambda: print_contest(contest, result))
     for file in write_contest(output, contest, ended, result) if output else ():
         click.echo(make_printable(file), err=form == "json")

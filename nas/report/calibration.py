@@ -9,7 +9,8 @@ from nas.deadline import dump_duration
 from nas.report.console import format_duration, pluralise, say, show
 from nas.report.tables import make_table
 from nas.workflows.calibration import CalibrationResult
-from nas.workflows.proxy_figures import ConfidenceInterval, Figures, describe_too_few
+from nas.workflows.hardware import count_slots
+from nas.workflows.proxy_figures import ConfidenceInterval, Figures, ProxyFigures, describe_too_few
 
 
 def print_calibration(result: CalibrationResult, console: Console) -> None:
@@ -51,7 +52,14 @@ def render_calibration(result: CalibrationResult, found: Figures) -> RenderableT
         f"{format_duration(found.long_seconds)}."
     )
     view = make_table(
-        "proxy", ">networks", ">epochs", ">side", ">seconds", ">Kendall's tau", ">tau per minute"
+        "proxy",
+        ">networks",
+        ">epochs",
+        ">side",
+        ">seconds",
+        f">trials in {_IN}",
+        ">Kendall's tau",
+        ">tau per minute",
     )
     for proxy in found.proxies:
         training = result.trainings[proxy.name]
@@ -61,18 +69,37 @@ def render_calibration(result: CalibrationResult, found: Figures) -> RenderableT
             str(training.recipe.epochs),
             str(training.data.resolution),
             f"{proxy.seconds:.1f}",
+            f"{_count_trials(result, proxy):,}",
             _format_interval(proxy.ranking.kendall),
             _format_interval(proxy.quality_per_second, 60),
         )
-    return Group(Text("\n".join(lines)), view, *(Text(line) for line in _compare_proxies(found)))
+    return Group(Text("\n".join(lines)), view, *(Text(line) for line in _compare_proxies(result, found)))
 
 
-def _compare_proxies(found: Figures) -> list[str]:
-    """Return which proxy gives the most for its time, said of those that give more beyond their intervals."""
+_SEARCH_S = 1800.0
+_IN = "30 minutes"
+"""The time of a search that proxies are compared for."""
+
+
+def _count_trials(result: CalibrationResult, proxy: ProxyFigures) -> int:
+    """Return how many trials of a proxy train in that time, as many at once as there is room for."""
+    session = result.session
+    assert session.proxy is not None, "a calibration is of the proxy"
+    return int(count_slots(session.config, session.proxy.device) * _SEARCH_S / proxy.seconds)
+
+
+def _compare_proxies(result: CalibrationResult, found: Figures) -> list[str]:
+    """Return which proxy gives the most for its time, said of those that give more beyond their intervals,
+    and how many trials of it a search has."""
     if not any(proxy.ranking.kendall for proxy in found.proxies):
         return []
-    if found.best:
-        return [f"The most ranking quality per second: {found.best.name}. Intervals are of 95 %."]
+    if best := found.best:
+        trials = pluralise(_count_trials(result, best), "trial")
+        epochs = pluralise(result.trainings[best.name].recipe.epochs, "epoch")
+        return [
+            f"The most ranking quality per second: {best.name}; in {_IN}, {trials} of {epochs}. Intervals "
+            "are of 95 %."
+        ]
     return [
         "No proxy ranks better per second than the others beyond the intervals, which are of 95 %; more "
         "--networks narrow them."

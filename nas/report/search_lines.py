@@ -24,6 +24,7 @@ from nas.report.tables import (
     render_finals,
     render_front,
 )
+from nas.runs.believed import BelievedScores
 from nas.runs.budget import explain_exhausted
 from nas.runs.counted import describe_classes
 from nas.runs.finals import Finalist, compare_first_two
@@ -145,7 +146,9 @@ def print_outcome(result: SearchResult, console: Console) -> None:
     result.check()
     if config.prescreen and all(trial.prescreen is None for trial in state.trials):
         say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
-    console.print(render_best(state.best(5), state.objective, config.measures))
+    console.print(render_best(best := state.best(5), state.objective, config.measures))
+    if ranked := describe_believed(state.believed, best):
+        say(console, ranked)
     _print_finals(state, console)
     _print_front(state, console)
     if result.elsewhere:
@@ -158,6 +161,20 @@ def print_outcome(result: SearchResult, console: Console) -> None:
         show(render_scaled(result.scaled), console)
     for name, line in result.logged.items():
         say(console, f"Logged to {name}: {line}")
+
+
+def describe_believed(found: BelievedScores | None, best: Sequence[Trial]) -> str | None:
+    """Say by what networks are ranked where the noise of a score is known, and what the `best` are worth."""
+    worth = [f"{trial.believed:.4f}" for trial in best if trial.believed is not None]
+    if found is None or (found.is_used and not worth):  # other trials have come since
+        return None
+    compared = f"{found.error:.4f}, and one score a noise of {found.noise:.4f} ({found.source})"
+    if not worth:
+        return f"Ranked by their own scores: what all others say of one has an error of {compared}."
+    return (
+        f"Ranked by what all scores say of each: what the others say has an error of {compared}. "
+        f"{'The first are' if len(worth) > 1 else 'The first is'} worth {', '.join(worth)}."
+    )
 
 
 def describe_usage(usage: Usage) -> Iterator[str]:
@@ -201,6 +218,8 @@ def print_run(state: RunState, top: int) -> None:
         say(console, f"Go on with: {state.manifest.resume_command(folder)}{running}")
     if best := state.best(top):
         console.print(render_best(best, state.objective, config.measures))
+        if ranked := describe_believed(state.believed, best):
+            say(console, ranked)
     else:
         say(console, "No trial has a score.")
     _print_finals(state, console)

@@ -101,6 +101,11 @@ class RunFolder:
         return self.path / "latency.json"
 
     @property
+    def believed_file(self) -> Path:
+        """What all scores together say of the best networks."""
+        return self.path / "believed.json"
+
+    @property
     def measured_file(self) -> Path:
         """The latencies of networks that were measured whole."""
         return self.path / "measured.json"

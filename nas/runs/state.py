@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.files import read_text, write_atomically
+from nas.runs.believed import BelievedScores, mark_believed
 from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.manifest import Manifest
@@ -54,7 +55,7 @@ class RunState:
         space = read_space(folder, manifest, plugins)
         trials, finals = read_study(folder, manifest)
         marked = MeasuredLatencies.read(folder).mark(trials, manifest.config.budget)
-        return cls(folder, manifest, space, marked, finals)
+        return cls(folder, manifest, space, mark_believed(folder, marked), finals)
 
     @property
     def config(self) -> SearchConfig:
@@ -64,6 +65,11 @@ class RunState:
     def objective(self) -> Objective:
         """What the trials are ranked by."""
         return self.manifest.objective
+
+    @property
+    def believed(self) -> BelievedScores | None:
+        """What all scores say of the best networks, where the noise of one is known."""
+        return BelievedScores.read(self.folder)
 
     def for_data(self, network: Space) -> Space:
         """Return a network of the space for the channels and classes of the data set."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nas.errors import InputError
+from nas.runs.believed import mark_believed
 from nas.runs.finals import (
     Finalist,
     find_winner,
@@ -210,6 +211,7 @@ class StatusReader:
         holder = self._folder.holder  # first, as who ends after this has written all
         trials, finals = self._read_trials()
         marked = MeasuredLatencies.read(self._folder).mark(trials, self._manifest.config.budget)
+        marked = mark_believed(self._folder, marked)
         return SearchStatus(
             self._folder, self._manifest, marked, finals, holder, has_result(self._folder),
             is_calibration=self._folder.is_calibration,

@@ -152,6 +152,7 @@ def _dump_trial(trial: Trial) -> dict[str, Any]:
         "curve": list(trial.curve.items()),
         "times": [time and time.isoformat() for time in (trial.began, trial.ended)],
         "too_slow": trial.too_slow,
+        "believed": trial.believed,
     }
 
 
@@ -161,7 +162,8 @@ def _read_trial(data: Mapping[str, Any]) -> Trial:
     curve = {int(epoch): float(value) for epoch, value in data["curve"]}
     state = TrialState(data["state"])
     trial = make_trial(int(data["number"]), {}, data["attrs"], state, score, curve, (began, ended))
-    return replace(trial, too_slow=True) if data["too_slow"] else trial
+    believed = data["believed"]
+    return replace(trial, too_slow=data["too_slow"] is True, believed=believed and float(believed))
 
 
 def _read_holder(data: Mapping[str, Any] | None) -> Holder | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import NormalDist
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
+
+from nas.cost import Cost
+from nas.space import Choices
 
 Array = NDArray[np.float64]
 
@@ -35,6 +39,18 @@ class Inputs:
     costs: Array
 
 
+def encode_networks(points: Sequence[Choices], costs: Sequence[Cost]) -> Inputs:
+    """Return networks as the model sees them."""
+    columns: dict[object, int] = {}
+    for point in points:
+        for pair in point.items():
+            columns.setdefault(pair, len(columns))
+    choices = np.zeros((len(points), len(columns)))
+    for row, point in enumerate(points):
+        choices[row, [columns[pair] for pair in point.items()]] = 1
+    return Inputs(choices, np.log1p(np.array([(c.macs, c.params) for c in costs], dtype=float)))
+
+
 @dataclass(frozen=True, slots=True)
 class Posterior:
     """What is believed of some networks' scores without noise: means and standard deviations, both (n,)."""
@@ -55,22 +71,20 @@ class GaussianProcess:
 
     The covariance of two networks is exp(-d / reach) exp(-c^2 / 2), times a variance, where d is the part of
     decisions that differ and c the distance of costs in a length. Reach, length and noise are those of the
-    greatest marginal likelihood on a grid, the variance is the likeliest for them. Scores enter by their
-    ranks, as quantiles of a normal distribution: a few networks that do not learn at all would otherwise be
-    all that the model sees (Salinas, Shen & Perrone 2020).
+    greatest marginal likelihood on a grid, the variance is the likeliest for them, or where the deviation
+    `noise` of a target is known what follows from that.
     """
 
-    def __init__(self, inputs: Inputs, scores: Array) -> None:
-        self._inputs = inputs
+    def __init__(self, inputs: Inputs, targets: Array, noise: float | None = None) -> None:
+        self._inputs, self._targets = inputs, targets
         self._deviation = inputs.costs.std(axis=0) + 1e-12
         self._decisions = max(1.0, float(inputs.choices.sum(axis=1).mean()))
-        targets = compute_quantiles(scores)
         apart = self._measure_distances(inputs)
         fits: list[_Fit] = []
         for reach, length in product(_REACHES, _COST_LENGTHS):
             correlation = _correlate(apart, reach, length)
             place = _NOISES.index(fits[-1].noise) if fits else len(_NOISES) // 2
-            fits.append(_fit_likeliest(correlation, targets, place))
+            fits.append(_fit_likeliest(correlation, targets, place, noise))
         best = max(range(len(fits)), key=lambda i: fits[i].likelihood)
         self.reach, self.length = [*product(_REACHES, _COST_LENGTHS)][best]
         self.noise, self.variance = fits[best].noise, fits[best].variance
@@ -81,6 +95,12 @@ class GaussianProcess:
         cross = _correlate(self._measure_distances(inputs), self.reach, self.length)
         known = (cross * cho_solve(self._factor, cross.T, check_finite=False).T).sum(axis=1)
         return Posterior(cross @ self._weights, np.sqrt(self.variance * np.maximum(1 - known, _JITTER)))
+
+    def leave_one_out(self) -> Array:
+        """Return what each target would be expected to be by all others (the same, equation 5.12): (n,)."""
+        inverse = cho_solve(self._factor, np.eye(len(self._targets)), check_finite=False)
+        expected: Array = self._targets - self._weights / inverse.diagonal()
+        return expected
 
     def _measure_distances(self, inputs: Inputs) -> _Apart:
         choices = _compute_squares(inputs.choices, self._inputs.choices) / 2 / self._decisions
@@ -101,8 +121,8 @@ class _Apart(NamedTuple):
 class _Fit(NamedTuple):
     """What follows from a correlation and a noise.
 
-    `factor` is as of `cho_factor`, `variance` the likeliest, and `likelihood` the logarithm of the likelihood
-    with that, doubled and without constants.
+    `factor` is as of `cho_factor`, `variance` the likeliest, or of a known noise, and `likelihood` the
+    logarithm of the likelihood with that, doubled and without constants.
     """
 
     noise: float
@@ -112,13 +132,13 @@ class _Fit(NamedTuple):
     likelihood: float
 
 
-def _fit_likeliest(correlation: Array, targets: Array, start: int) -> _Fit:
+def _fit_likeliest(correlation: Array, targets: Array, start: int, known: float | None) -> _Fit:
     """Return the fit of the noise of the greatest likelihood. Along the noises it has one peak, looked for
-    from the noise at `start`."""
-    best = _fit(correlation, targets, _NOISES[start])
+    from the noise at `start`. `known`: the deviation of the noise itself."""
+    best = _fit(correlation, targets, _NOISES[start], known)
     for side in (_NOISES[start + 1 :], _NOISES[:start][::-1]):
         for noise in side:
-            fit = _fit(correlation, targets, noise)
+            fit = _fit(correlation, targets, noise, known)
             if fit.likelihood <= best.likelihood:
                 break
             best = fit
@@ -127,14 +147,16 @@ def _fit_likeliest(correlation: Array, targets: Array, start: int) -> _Fit:
     return best
 
 
-def _fit(correlation: Array, targets: Array, noise: float) -> _Fit:
+def _fit(correlation: Array, targets: Array, noise: float, known: float | None) -> _Fit:
     noisy = correlation.copy()
     noisy.flat[:: len(noisy) + 1] += noise
     factor = cho_factor(noisy, lower=True, overwrite_a=True, check_finite=False)
     weights = cho_solve(factor, targets, check_finite=False)
-    variance = max(float(targets @ weights) / len(targets), 1e-12)  # 0 where all scores are equal
+    likeliest = max(float(targets @ weights) / len(targets), 1e-12)  # 0 where all scores are equal
+    variance = likeliest if known is None else known**2 / noise
     spread = 2 * float(np.log(factor[0].diagonal()).sum())
-    return _Fit(noise, factor, weights, variance, -len(targets) * math.log(variance) - spread)
+    likelihood = -len(targets) * (math.log(variance) + likeliest / variance) - spread
+    return _Fit(noise, factor, weights, variance, likelihood)
 
 
 def _correlate(apart: _Apart, reach: float, length: float) -> Array:
@@ -143,7 +165,11 @@ def _correlate(apart: _Apart, reach: float, length: float) -> Array:
 
 
 def compute_quantiles(scores: Array) -> Array:
-    """Return standard normal quantiles of the scores' ranks; equal scores have equal ones."""
+    """Return standard normal quantiles of the scores' ranks; equal scores have equal ones.
+
+    As targets they are told apart where a few networks that do not learn at all would otherwise be all that
+    a model sees (Salinas, Shen & Perrone 2020).
+    """
     ordered = np.sort(scores)
     below, upto = (np.searchsorted(ordered, scores, side=side) for side in ("left", "right"))
     normal = NormalDist()

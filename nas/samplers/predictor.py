@@ -9,7 +9,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from threadpoolctl import threadpool_limits
 
-from nas.samplers.gaussian import GaussianProcess, Inputs
+from nas.cost import Cost
+from nas.samplers.gaussian import GaussianProcess, Inputs, compute_quantiles, encode_networks
 from nas.samplers.points import Known, PointSampler, list_known
 from nas.space import Choices
 from nas.space.feasible import Domain
@@ -59,22 +60,14 @@ class PredictorSampler(PointSampler):
         inputs = self._encode([member.choices for member in history] + [*pool])
         seen, unseen = _split(inputs, len(history))
         with threadpool_limits(1, user_api="blas"):  # matrices are too small to share among threads
-            model = GaussianProcess(seen, np.array([member.score for member in history]))
+            scores = np.array([member.score for member in history])
+            model = GaussianProcess(seen, compute_quantiles(scores))
             best = float(model.predict(seen).mean.max())  # as the scores themselves have noise
             gains = model.predict(unseen).compute_improvement(best)
         return [pool[i] for i in np.argsort(-gains, kind="stable")]
 
     def _encode(self, points: Sequence[Choices]) -> Inputs:
-        columns: dict[object, int] = {}
-        for point in points:
-            for pair in point.items():
-                columns.setdefault(pair, len(columns))
-        choices = np.zeros((len(points), len(columns)))
-        for row, point in enumerate(points):
-            choices[row, [columns[pair] for pair in point.items()]] = 1
-        costs = [self._domain.cost(point) for point in points]
-        measures = [(c.macs, c.params) if c else (0, 0) for c in costs]
-        return Inputs(choices, np.log1p(np.array(measures, dtype=float)))
+        return encode_networks(points, [self._domain.cost(point) or Cost() for point in points])
 
 
 def _split(inputs: Inputs, count: int) -> tuple[Inputs, Inputs]:

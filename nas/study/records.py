@@ -70,7 +70,8 @@ class TrialResult:
 
     `start_s`: seconds from its start to its second step, of which `build_s` were before `seconds`. `images`
     were trained on in `train_s` of those, steps alone, where the device could have trained `limit` images a
-    second, bound by `limited_by`. Results that differ in measured times alone are equal.
+    second, bound by `limited_by`. Results that differ in measured times alone are equal. `eager`: why it was
+    trained without the CUDA graph that was asked for.
     """
 
     epochs: int = 0
@@ -86,6 +87,7 @@ class TrialResult:
     build_s: float = field(default=0.0, compare=False)
     limit: float | None = field(default=None, compare=False)
     limited_by: str | None = field(default=None, compare=False)
+    eager: str | None = None
 
     def add(self, epoch: EpochResult) -> TrialResult:
         """Return the result after one more epoch."""
@@ -102,6 +104,7 @@ class TrialResult:
             build_s=round(self.build_s + epoch.build_s, 6),
             limit=float(f"{epoch.limit.images_s:.4g}") if epoch.limit else None,
             limited_by=epoch.limit.by if epoch.limit else None,
+            eager=epoch.eager,
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -127,7 +130,7 @@ class Trial:
 
     Of a trial that was read from its storage alone: `began`, `ended`, when it was entered and when it ended;
     `bred_from`, the trial that its sampler made it from. `too_slow`: its network was measured, and took
-    longer than the budget allows.
+    longer than the budget allows. `believed`: its score by what all scores say, where it is ranked by that.
     """
 
     candidate: Candidate
@@ -142,6 +145,7 @@ class Trial:
     ended: datetime | None = field(default=None, compare=False)
     bred_from: int | None = field(default=None, compare=False)
     too_slow: bool = field(default=False, compare=False)
+    believed: float | None = field(default=None, compare=False)
 
     @property
     def number(self) -> int:
@@ -209,12 +213,13 @@ def find_best(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) 
     return sorted(complete, key=lambda trial: rank_trial(trial, objective))[:k]
 
 
-def rank_trial(trial: Trial, objective: Objective) -> tuple[float, int, int]:
-    """Return the key by which complete trials are sorted, the best first."""
+def rank_trial(trial: Trial, objective: Objective) -> tuple[bool, float, int, int]:
+    """Return the key by which complete trials are sorted, the best first: those that are ranked by what all
+    scores say are the best."""
     assert trial.score is not None
-    candidate = trial.candidate
-    reward = objective.compute_reward(trial.score, candidate.amount)
-    return -objective.metric.sign * reward, candidate.cost.macs, candidate.number
+    candidate, believed = trial.candidate, trial.believed
+    reward = objective.compute_reward(trial.score if believed is None else believed, candidate.amount)
+    return believed is None, -objective.metric.sign * reward, candidate.cost.macs, candidate.number
 
 
 # As the ledger has them: user attributes of an Optuna trial
@@ -250,6 +255,7 @@ _RESULT: Mapping[str, Kind] = {
     "deviation": _or_null(_FIGURE), "parent": _or_null(_COUNT), "not_inherited": _or_null(_TEXT),
     "reason": _REASON, "message": _or_null(_TEXT), "images": _COUNT, "train_s": FINITE, "start_s": FINITE,
     "build_s": FINITE, "limit": _or_null(FINITE), "limited_by": _or_null(_TEXT),
+    "eager": _or_null(_TEXT),
 }  # fmt: skip
 _ATTRS: Mapping[str, Kind] = {
     **{figure.name: _COUNT for figure in fields(Cost)},

@@ -225,8 +225,8 @@ def _to_grey(pixels: Tensor) -> Tensor:
     """Return the images in grey (N, 1, H, W), with the weights of ITU-R BT.601 for red, green and blue."""
     if pixels.shape[1] != 3:
         return pixels.mean(1, keepdim=True)
-    weights = torch.tensor([0.2989, 0.587, 0.114], device=pixels.device)[:, None, None]
-    return (pixels * weights).sum(1, keepdim=True)
+    red, green, blue = pixels[:, :1], pixels[:, 1:2], pixels[:, 2:]
+    return 0.2989 * red + 0.587 * green + 0.114 * blue  # numbers: a tensor of them would be sent each time
 
 
 def _reflect(position: Tensor, size: int) -> Tensor:

@@ -152,7 +152,8 @@ class EpochResult:
 
     Of `seconds`, the first epoch's first `start_s` went by before the second step, and `images` were trained
     on in `train_s`, steps alone. `build_s`: seconds before the first epoch in which the training was built.
-    `limit`: how fast it could be. `lr`: the learning rate of the last step.
+    `limit`: how fast it could be. `lr`: the learning rate of the last step. `eager`: why its passes were not
+    replayed as a CUDA graph that was asked for.
     """
 
     epoch: int
@@ -169,6 +170,7 @@ class EpochResult:
     build_s: float = 0.0
     limit: Limit | None = None
     lr: float | None = None
+    eager: str | None = None
 
     @property
     def images_per_s(self) -> float:

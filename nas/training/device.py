@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -57,27 +59,78 @@ class DeviceImages:
 class GraphedPass:
     """A forward and backward pass on CUDA, captured once and replayed without Python (Nguyen et al. 2021).
 
-    `run` maps images and targets to a loss and sets gradients anew. Shapes are those of the first batch.
-    Raises RuntimeError where something in `run` cannot be captured.
+    `run` maps images and targets to a loss and sets the gradients of `parameters` anew. Shapes are those of
+    the first batch. Raises RuntimeError where something in `run` cannot be captured, and where loss or
+    gradients of a replay are not those of `run`, with the same random numbers.
     """
 
-    def __init__(self, run: Callable[[Tensor, Tensor], Tensor], images: Tensor, targets: Tensor) -> None:
+    def __init__(
+        self,
+        run: Callable[[Tensor, Tensor], Tensor],
+        parameters: Sequence[Tensor],
+        images: Tensor,
+        targets: Tensor,
+    ) -> None:
         self._images, self._targets = images.clone(), targets.clone()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):  # libraries choose their algorithms, which a capture does not allow
-                run(self._images, self._targets)
+                drawn = torch.cuda.get_rng_state(images.device)
+                loss = run(self._images, self._targets)
         torch.cuda.current_stream().wait_stream(side)
+        eager = measure_pass(loss, parameters)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._loss = run(self._images, self._targets)
+        torch.cuda.set_rng_state(drawn, images.device)
+        self._graph.replay()
+        check_pass(eager, measure_pass(self._loss, parameters))
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         self._images.copy_(images)
         self._targets.copy_(targets)
         self._graph.replay()
         return self._loss
+
+
+PassFigures = tuple[float, float]
+"""The loss of a pass, and the norm of its gradients."""
+
+
+def measure_pass(loss: Tensor, parameters: Sequence[Tensor]) -> PassFigures:
+    """Return the figures of a pass that has just run; parameters without a gradient are left out."""
+    gradients = [p.grad.float().norm() for p in parameters if p.grad is not None]
+    return loss.item(), torch.stack(gradients).norm().item() if gradients else 0.0
+
+
+def check_pass(eager: PassFigures, replayed: PassFigures) -> None:
+    """Raise RuntimeError where a replay is not the pass that was captured, beyond what bf16 explains."""
+    for what, ours, theirs in zip(("loss", "norm of the gradients"), replayed, eager, strict=True):
+        if math.isfinite(theirs) and not math.isclose(ours, theirs, rel_tol=_CLOSE, abs_tol=1e-6):
+            raise RuntimeError(f"a replay has a {what} of {ours:.4g}, and the pass without one {theirs:.4g}")
+
+
+_CLOSE = 0.02
+"""Two passes of one batch differ by less: bf16 has eight bits, and sums are in another order."""
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool) -> Iterator[None]:
+    """Have torch take algorithms that compute the same each time inside the block, if that is `wanted`.
+
+    Operations that have none raise RuntimeError there.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.get_deterministic_debug_mode()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on CUDA have none
+    torch.set_deterministic_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 @contextmanager

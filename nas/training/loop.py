@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,9 +20,10 @@ from nas.data.label_sets import find_strata
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
-from nas.training.device import DeviceImages, GraphedPass, memory_failures
+from nas.training.device import DeviceImages, GraphedPass, deterministic_algorithms, memory_failures
 from nas.training.losses import make_loss
 from nas.training.metrics import JUDGES
+from nas.training.norms import estimate_norms
 from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import SAMPLING, Recipe
 from nas.training.replicas import Replicas
@@ -94,8 +94,6 @@ class ClassifierTraining:
         labels = self._train.labels[self._own]
         self._loss = make_loss(recipe, labels, data.num_classes, teaching, self._replicas)
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
-        if self._device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
         with memory_failures():
             self._begin(recipe.fit_to(data, self._device.type))
 
@@ -113,6 +111,7 @@ class ClassifierTraining:
         self._optimizer = make_optimizer(self._module, recipe, self._tuning)
         self._average = Average(self._module, recipe.ema) if recipe.ema else None
         self._graphed: GraphedPass | None = None
+        self._eager: str | None = None
         self._wants_graph = recipe.cuda_graph and self._device.type == "cuda"
         self._wants_graph &= not self._replicas.are_several
 
@@ -168,6 +167,7 @@ class ClassifierTraining:
             self._start_s,
             limit=self._limit,
             lr=self._rate,
+            eager=self._eager,
         )
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -242,7 +242,8 @@ class ClassifierTraining:
         # Dropout and stochastic depth draw from torch's global generator: it is seeded for the epoch and
         # given back, so that a score depends on nothing outside of this training.
         cuda = [self._device] if self._device.type == "cuda" else []
-        with memory_failures(), torch.random.fork_rng(devices=cuda):
+        same = deterministic_algorithms(self._recipe.deterministic)
+        with memory_failures(), same, torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self._replicas.seed(self._seed + self._epoch))
             loss = self._train_epoch(start)
             before = time.perf_counter()
@@ -292,30 +293,15 @@ class ClassifierTraining:
             where = f"epoch {self._epoch + 1} of {self._recipe.epochs}"
             raise TrainingFailed("timeout", f"{self._timeout_s:g} s were over in {where}")
 
-    @torch.no_grad()
     def _estimate_norms(self) -> None:
-        """Set the statistics of batch norm to their average over some training images (Wu & Johnson 2021).
-
-        The running averages of a short training still hold its first, large steps: EfficientNet-B0 on
-        `digits` validates at 10 and 33 % after epochs 1 and 2 with them, at 79 and 92 % with these.
-        """
-        norms = [m for m in self._scored.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if not norms or self._tuning.is_frozen:
+        """Estimate the statistics of batch norm from some training images."""
+        if self._tuning.is_frozen:
             return
-        momentum = [norm.momentum for norm in norms]
-        self._scored.eval()  # dropout and stochastic depth stay off
-        for norm in norms:
-            norm.train()
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain average over all batches
         count = min(self._steps, math.ceil(self._norm_images / self._batch))
-        try:
-            for index in _split_batches(self._own, self._batch)[:count]:
-                with self._autocast():
-                    self._scored(self._train.get_batch(self._replicas.take_part(index)))
-        finally:
-            for norm, value in zip(norms, momentum, strict=True):
-                norm.momentum = value
+        some = _split_batches(self._own, self._batch)[:count]
+        with self._autocast():
+            batches = (self._train.get_batch(self._replicas.take_part(index)) for index in some)
+            estimate_norms(self._scored, batches)
 
     @torch.inference_mode()
     def _validate(self) -> float:
@@ -336,7 +322,7 @@ class ClassifierTraining:
     @property
     def _val_batch(self) -> int:
         # No more memory than the training needs.
-        return min(_VAL_BATCH, 2 * self._batch // self._replicas.count)
+        return min(_VAL_BATCHES.get(self._device.type, _VAL_BATCH), 2 * self._batch // self._replicas.count)
 
     @torch.inference_mode()
     def _check_outputs(self) -> None:
@@ -374,12 +360,13 @@ class ClassifierTraining:
 
     def _capture(self, images: Tensor, targets: Tensor) -> None:
         self._wants_graph = False
+        parameters = [p for p in self._module.parameters() if p.requires_grad]
         try:
-            self._graphed = GraphedPass(self._pass_eagerly, images, targets)
+            self._graphed = GraphedPass(self._pass_eagerly, parameters, images, targets)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            warnings.warn(f"trained without a CUDA graph: {error}", stacklevel=2)
+            self._eager = " ".join(str(error).split())[:_MOST_SAID]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -391,9 +378,11 @@ class ClassifierTraining:
 
 
 _VAL_BATCH = 128  # larger ones are no faster on a CPU
+_VAL_BATCHES = {"cuda": 2048}  # which waits for Python at every batch
 NORM_IMAGES = 256
 """Training images that the statistics of batch norm are estimated from."""
 _LEAST_BATCH = 2  # batch norm needs two images
+_MOST_SAID = 200
 
 
 def _split_batches(indices: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -42,7 +42,7 @@ METRICS = ("accuracy", "balanced-accuracy", "macro-f1", "top-5", "auc", MAP)
 NO_BALANCE, WEIGHTS, SAMPLING = BALANCES = ("none", "weights", "sampling")
 """How uneven classes are evened out: not, in the loss, or in what an epoch trains on."""
 
-LATER = {"metric": METRICS[0], "balance": NO_BALANCE}
+LATER = {"metric": METRICS[0], "balance": NO_BALANCE, "deterministic": False}
 """What held before there were these settings: runs of then do not name them."""
 
 
@@ -222,7 +222,14 @@ class Recipe(Config):
         ),
     ] = "last"
     cuda_graph: Annotated[
-        bool, BOOLEAN, _key("On CUDA, forward and backward pass replayed as one graph.")
+        bool,
+        BOOLEAN,
+        _key("On CUDA, forward and backward pass replayed as one graph, which is compared with them first."),
+    ] = True
+    deterministic: Annotated[
+        bool,
+        BOOLEAN,
+        _key("The same seed, device and versions give the same scores, by algorithms that may be slower."),
     ] = False
     crop: Annotated[
         float,

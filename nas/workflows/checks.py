@@ -26,7 +26,7 @@ from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Lengthenable, Metric
 from nas.training.recipe import Recipe
-from nas.workflows.hardware import PlacedConfig, count_gpus, find_unusable_gpu
+from nas.workflows.hardware import PlacedConfig, count_gpus, find_unusable_gpu, has_mps
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _EXTREMES = ((1, 2), (16, 100_000))
 """Channels and classes that data have at least, and at most as far as one looks."""
 _NAMED = 4
 """Choices that a message names."""
+STOP_MPS = "stop MPS by: echo quit | nvidia-cuda-mps-control"
 _MOVED = 2
 """Of these, so many are moved towards the limit."""
 
@@ -311,10 +312,11 @@ def check_machine(config: PlacedConfig) -> None:
         found, why = count_gpus()
         if found < executor.gpus_per_trial:
             has = f"only {found} GPUs" if found > 1 else "only one GPU" if found else "no GPU"
+            ways = [STOP_MPS] if "MPS" in why else []
+            ways += ["lower it" if found else "leave it out", "or join a cluster with GPUs by --address"]
             raise InputError(
                 f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine"
-                f"{f' ({why})' if why else ''}; "
-                f"{'lower it' if found else 'leave it out'}, or join a cluster with GPUs by --address"
+                f"{f' ({why})' if why else ''}; {', '.join(ways)}"
             )
     cores = count_cores()
     if executor.workers != 0 and executor.cpus_per_trial > cores:
@@ -336,6 +338,17 @@ def check_gpus(config: PlacedConfig) -> str | None:
             f"gpus-per-trial: {reason}; install a torch that has, or train on the CPU by --gpus-per-trial 0"
         )
     return None if found or not why else f"Trials train without a GPU, as torch finds none ({why})."
+
+
+def describe_shared_gpu(config: PlacedConfig) -> str | None:
+    """Return in a line what it costs that trials share a GPU of this machine without MPS, where they do."""
+    each = config.executor.gpus_per_trial
+    if config.executor.address != "local" or not each or each >= 1 or has_mps():
+        return None
+    return (
+        f"--gpus-per-trial {each:g}: trials that share a GPU without MPS take turns, and together train no "
+        "more images than one (docs/proxy.md); give 1, or start MPS first: nvidia-cuda-mps-control -d."
+    )
 
 
 def check_objective(objective: Objective, metric: Metric) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 from nas.cost import Cost
 from nas.data import datasets
 from nas.errors import InputError, NasError
-from nas.machine import count_cores
 from nas.space.counting.census import Census, take_census
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.process import borrowed_process
+from nas.workflows.hardware import count_slots
 from nas.workflows.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def forecast(prepared: Prepared) -> Forecast:
     trial_s = recipe.epochs * epoch_s + _time_screen(prepared, ordered[places["median"]])
     finals = min(config.finals.count, config.trials) * config.finals.seeds
     trained_s = config.trials * trial_s + finals * config.finals.epochs * epoch_s
-    on_gpu, slots = _expect_proxy(prepared).device != "cpu", _count_slots(prepared)
+    on_gpu, slots = proxy.device != "cpu", count_slots(config, proxy.device)
     start_s = 0 if config.executor.workers == 0 else _RAY_S * (1 + bool(finals))
     each = (config.executor.gpus_per_trial or 1) if on_gpu else config.executor.cpus_per_trial
     return Forecast(
@@ -158,17 +158,6 @@ def _estimate_epoch(members: Sequence[MeasuredMember], macs: Sequence[int]) -> f
     measured."""
     known = sorted({member.cost.macs: member.epoch_s for member in members}.items())
     return float(np.interp(macs, [cost for cost, _ in known], [s for _, s in known]).mean())
-
-
-def _count_slots(prepared: Prepared) -> int:
-    """Return the trials at a time on this machine: as many as have room, and no more than the config say."""
-    import torch
-
-    config = prepared.config
-    if config.executor.workers == 0:
-        return 1
-    gpus = torch.cuda.device_count() if _expect_proxy(prepared).device == "cuda" else 0
-    return max(1, config.executor.count_slots(count_cores(), gpus))
 
 
 def _read_peak_bytes(device: str) -> int:

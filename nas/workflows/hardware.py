@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from pathlib import Path
 from typing import Protocol
 
 from nas.execution import make_executor
 from nas.execution.base import ClusterExecutor
 from nas.execution.config import ExecutorConfig
+from nas.machine import count_cores
 
 
 class PlacedConfig(Protocol):
@@ -65,6 +68,11 @@ def _can_run(arch: str, own: tuple[int, int]) -> bool:
     return of <= own and (kind == "compute" or of[0] == own[0])
 
 
+def has_mps() -> bool:
+    """Return whether NVIDIA's MPS runs here, by which the kernels of several processes run at a time."""
+    return Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()  # noqa: S108
+
+
 def count_trial_gpus(config: PlacedConfig) -> float:
     """Return how many GPUs a trial gets."""
     if config.executor.gpus_per_trial is not None:
@@ -74,6 +82,17 @@ def count_trial_gpus(config: PlacedConfig) -> float:
     import torch
 
     return 1.0 if torch.cuda.is_available() else 0.0
+
+
+def count_slots(config: PlacedConfig, device: str) -> int:
+    """Return the trials at a time: as many as this machine has room for, and no more than the config says; on
+    a cluster as many as it says, where it does."""
+    executor = config.executor
+    if executor.workers == 0:
+        return 1
+    if executor.address != "local" and executor.workers:
+        return executor.workers
+    return max(1, executor.count_slots(count_cores(), count_gpus()[0] if device == "cuda" else 0))
 
 
 def find_device(config: PlacedConfig) -> str:

@@ -42,6 +42,7 @@ from nas.workflows.checks import (
     check_scale,
     check_warm_start,
     describe_large_batch,
+    describe_shared_gpu,
     describe_small_maps,
 )
 from nas.workflows.hardware import check_cluster, find_device
@@ -149,8 +150,9 @@ def prepare(
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
     heard.doing(name_reading(config))
-    if note := check_gpus(config):
-        heard.noted(note)
+    for note in (check_gpus(config), describe_shared_gpu(config)):
+        if note:
+            heard.noted(note)
     is_named = config.data.dataset in BUILT_IN
     if is_proxy and is_named:
         meanwhile()

@@ -14,7 +14,7 @@ from nas.runs.comparison import VersusFolder, VersusManifest
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space.plugins import read_plugins
-from nas.workflows.calibration_files import find_calibration
+from nas.workflows.calibration_lookup import find_calibration
 from nas.workflows.profile import Profile, read_profile
 from nas.workflows.versus.verdict import Verdict
 

@@ -38,7 +38,8 @@ from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
 from nas.training.process import borrowed_process
 from nas.training.quantized import Int8Evaluator
-from nas.workflows.calibration_files import find_calibration
+from nas.workflows.believing import rank_by_all
+from nas.workflows.calibration_lookup import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
@@ -197,6 +198,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             study, finals = _open_studies(session, observer, stop)
             session.make_state(study.trials).write_tables()
             if isinstance(end, TimeIsUp):
+                rank_by_all(session, study.trials)
                 measure_best(session, study.trials, observer)
             _name_best(session, study, finals)
             if not isinstance(end, TimeIsUp):
@@ -307,10 +309,12 @@ def _train(
     def name_best() -> None:
         _name_best(session, study, finals)
 
-    keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
+    known = find_calibration(session.folder, session.manifest)
+    ranks_again = known or session.folder.believed_file.exists() or LATENCY in config.budget
+    keep = max(KEPT, config.keep) if ranks_again else config.keep
     keeper = WeightsKeeper(session.folder, study, keep, name_best, stop.check_place)
     observer.round(study, Round.SEARCH, config.trials, config.recipe.epochs)
-    if known := find_calibration(session.folder, session.manifest):
+    if known:
         observer.noted(known)
     try:
         # what scores candidates does so in this process
@@ -319,6 +323,8 @@ def _train(
         keeper.tidy()  # other drivers of the study may have ended the last trials
         if end := study.given_up:
             raise end
+        if rank_by_all(session, study.trials):
+            name_best()
     finally:
         stop.check_place()
         session.make_state(study.trials).write_tables()

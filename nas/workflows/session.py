@@ -16,6 +16,7 @@ from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.loggers import check_loggers
+from nas.runs.believed import mark_believed
 from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import name_finals
 from nas.runs.folder import RunExists, RunFolder, choose_run_path
@@ -89,6 +90,7 @@ class Session(Prepared):
     def make_state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
         """Return the state of the run with these trials."""
         marked = MeasuredLatencies.read(self.folder).mark(trials, self.config.budget)
+        marked = mark_believed(self.folder, marked)
         return RunState(self.folder, self.manifest, self.space, marked, tuple(finals))
 
     @property

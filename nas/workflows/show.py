@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nas.runs.state import RunState
     from nas.space.counting.census import Census
     from nas.study.records import Trial
-    from nas.workflows.calibration_files import KeptFigures
+    from nas.workflows.calibration_lookup import KeptFigures
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def find_shown(
         state = RunState.load(Path(what), sources, storage)
         folder, trial = state.folder, None if config.trial is None else state.trial(config.trial)
         if folder.is_calibration and trial is None:
-            from nas.workflows.calibration_files import read_figures  # with numpy
+            from nas.workflows.calibration_lookup import read_figures  # with numpy
 
             return ShownCalibration(folder.path, read_figures(folder))
         return ShownRun(state, config.top, trial, folder.holder is not None)

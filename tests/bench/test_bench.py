@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean, pstdev, variance
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -317,6 +318,42 @@ def test_more_trials_than_networks(table: Table) -> None:
     )
 
 
+def test_noise_that_is_added_is_that_of_the_network_and_the_repeat(table: Table) -> None:
+    """Of 16 networks and 200 repeats: the deviation has an error of 0.025."""
+    given = contest(table, noise=2.0)
+    told = [[given.observe(identity, seed) for identity in table.entries] for seed in range(200)]
+    assert told[7] == [given.observe(identity, 7) for identity in table.entries]
+    means = [entry.observe("", None) for entry in table.entries.values()]
+    added = [[seen - mean for seen, mean in zip(one, means, strict=True)] for one in told]
+    every = [value for one in added for value in one]
+    assert abs(fmean(every)) < 0.15 and pstdev(every) == pytest.approx(2.0, abs=0.1)
+    assert given.deviation == 2.0
+    seeds = [variance(entry.scores) for entry in table.entries.values()]
+    assert contest(table, noisy=True, noise=2.0).deviation == pytest.approx((4 + fmean(seeds)) ** 0.5)
+
+
+def test_a_search_names_what_all_scores_say_where_that_is_worth_more(table: Table) -> None:
+    """Of all 16 networks of the table: beside so much noise what the others say is, and without it is not."""
+    (plain,) = run_contest(contest(table, trials=16, repeats=1), 1)
+    assert not plain.is_better and plain.believed == plain.best[-1]
+    noisy = [*run_contest(contest(table, trials=16, repeats=5, noise=5.0), 1)]
+    true = [entry.true_score for entry in table.entries.values()]
+    assert all(one.is_better and one.believed in true for one in noisy)
+    assert any(one.believed != one.best[-1] for one in noisy)
+
+
+def test_what_named_networks_lack() -> None:
+    ended = [
+        replace(outcome("random", i, 0.0, best), believed=believed, is_better=believed != best)
+        for i, (best, believed) in enumerate([(1.0, 3.0), (2.0, 2.0), (3.0, 4.0)])
+    ]
+    (found,) = compute_standings(ended, 5.0)
+    assert found.naming is not None
+    assert (found.naming.by_score.mean, found.naming.by_all.mean) == (3.0, 2.0)
+    assert found.naming.difference.estimate.mean == 1.0 and found.naming.used == pytest.approx(2 / 3)
+    assert compute_standings(ended)[0].naming is None
+
+
 # Figures
 
 
@@ -463,7 +500,8 @@ def test_the_command(space_file: str, path: Path, tmp_path: Path) -> None:
         "4 repeats of 12 trials, budget MACs <= 1,000,000, seeds from 0; a search is told one of a network's "
         "scores at random.\n"
     ) in said.out
-    assert said.out.count("evolution") == 3 and said.out.count(" ± ") == 7
+    assert said.out.count("evolution") == 4 and said.out.count(" ± ") == 13
+    assert "\nRegret of the network named in the end, by its score, and by what all scores say " in said.out
     data = json.loads((folder / "bench.json").read_text())
     assert list(data["samplers"]) == ["random", "evolution"]
     assert data["samplers"]["evolution"]["difference_to_random"].keys() == {"10", "12"}

@@ -44,6 +44,7 @@ def check_equal(far: SearchStatus, near: SearchStatus) -> None:
     assert [*far.trials] == [*near.trials] and [*far.finals] == [*near.finals]
     for ours, theirs in zip((*far.trials, *far.finals), (*near.trials, *near.finals), strict=True):
         assert (ours.began, ours.ended, ours.too_slow) == (theirs.began, theirs.ended, theirs.too_slow)
+        assert ours.believed == theirs.believed
     unequal = {"command": None, "process": None}  # the one is of that machine; of the other only the time
     assert document_status(far) | unequal == document_status(near) | unequal
     assert far.holder == near.holder and far.phase is near.phase and far.pace == near.pace

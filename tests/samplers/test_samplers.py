@@ -385,7 +385,7 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn() -> None
     rng = np.random.default_rng(0)
     seen, unseen = inputs(40, rng), inputs(10, rng)
     scores = seen.choices @ rng.random(24) + 0.1 * rng.standard_normal(40)
-    model = GaussianProcess(seen, scores)
+    model = GaussianProcess(seen, compute_quantiles(scores))
     ours = model.predict(unseen)
 
     def flat(i: Inputs) -> Array:
@@ -404,7 +404,8 @@ def test_reach_length_and_noise_are_the_likeliest_of_the_whole_grid(noise: float
     rng = np.random.default_rng(1)
     seen = inputs(40, rng)
     scores = seen.choices @ rng.random(24) + noise * rng.standard_normal(40)
-    model, targets = GaussianProcess(seen, scores), compute_quantiles(scores)
+    targets = compute_quantiles(scores)
+    model = GaussianProcess(seen, targets)
     differing = 1 - seen.choices @ seen.choices.T / 8
     costs = (seen.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0)
     squares = ((costs[:, None] - costs) ** 2).sum(axis=2)
@@ -423,10 +424,49 @@ def test_the_fitted_noise_follows_the_noise_of_the_scores() -> None:
     rng = np.random.default_rng(0)
     seen = inputs(120, rng)
     signal = seen.choices @ rng.random(24)
-    noises = [
-        GaussianProcess(seen, signal + d * signal.std() * rng.standard_normal(120)).noise for d in (0.0, 2.0)
-    ]
+    scores = [signal + d * signal.std() * rng.standard_normal(120) for d in (0.0, 2.0)]
+    noises = [GaussianProcess(seen, compute_quantiles(one)).noise for one in scores]
     assert noises[0] < 0.05 < noises[1]
+
+
+@pytest.mark.parametrize("known", [None, 0.3])
+def test_what_others_say_of_a_network_is_what_a_model_of_them_predicts(known: float | None) -> None:
+    """With the same hyperparameters, by another route: every network left out, one after the other."""
+    rng = np.random.default_rng(2)
+    seen = inputs(20, rng)
+    targets = seen.choices @ rng.random(24) + 0.3 * rng.standard_normal(20)
+    targets -= targets.mean()
+    model = GaussianProcess(seen, targets, known)
+    if known:
+        assert model.variance * model.noise == pytest.approx(known**2)
+    costs = (seen.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0) / model.length
+    squares = ((costs[:, None] - costs) ** 2).sum(axis=2)
+    covariance = np.exp(-(1 - seen.choices @ seen.choices.T / 8) / model.reach - squares / 2)
+    noisy = covariance + model.noise * np.eye(20)
+    for i, expected in enumerate(model.leave_one_out()):
+        rest = np.arange(20) != i
+        told = covariance[i, rest] @ np.linalg.solve(noisy[np.ix_(rest, rest)], targets[rest])
+        assert expected == pytest.approx(told)
+
+
+def test_a_known_noise_is_the_likeliest_of_the_grid_too() -> None:
+    """By scipy's density, as above, of covariances whose noise is that."""
+    rng = np.random.default_rng(3)
+    seen = inputs(30, rng)
+    targets = seen.choices @ rng.random(24) + 0.5 * rng.standard_normal(30)
+    targets -= targets.mean()
+    model = GaussianProcess(seen, targets, 0.5)
+    differing = 1 - seen.choices @ seen.choices.T / 8
+    costs = (seen.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0)
+    squares = ((costs[:, None] - costs) ** 2).sum(axis=2)
+
+    def likelihood(reach: float, length: float, part: float) -> float:
+        unscaled = np.exp(-differing / reach - squares / length**2 / 2) + part * np.eye(30)
+        return float(multivariate_normal(cov=0.25 / part * unscaled).logpdf(targets))
+
+    grid = product(gaussian._REACHES, gaussian._COST_LENGTHS, gaussian._NOISES)
+    best = max(likelihood(*one) for one in grid)
+    assert likelihood(model.reach, model.length, model.noise) == pytest.approx(best, rel=1e-9)
 
 
 def test_the_expected_improvement_is_the_mean_of_what_is_gained() -> None:

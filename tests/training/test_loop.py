@@ -7,6 +7,7 @@ import math
 import pickle
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 import yaml
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
@@ -22,7 +24,9 @@ from nas.errors import InputError
 from nas.execution.base import Attempt
 from nas.kinds import dump_value
 from nas.space import Choices, parse_space
+from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason, Limit, Metric, TrainingFailed
+from nas.training.device import PassFigures, check_pass, measure_pass
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import LEARNING_RATES, Recipe
@@ -653,6 +657,86 @@ def test_a_failure_pickles() -> None:
     assert str(failed) == "timeout: 60 s are over"
 
 
+@pytest.mark.parametrize(
+    ("replayed", "message"),
+    [
+        ((2.3, 0.5), None),
+        ((2.31, 0.505), None),  # as bf16 has it
+        ((2.4, 0.5), "a replay has a loss of 2.4, and the pass without one 2.3"),
+        ((2.3, 0.0), "a replay has a norm of the gradients of 0, and the pass without one 0.5"),
+        ((math.nan, 0.5), "a replay has a loss of nan, and the pass without one 2.3"),
+    ],
+)
+def test_a_replay_is_compared_with_the_pass(replayed: PassFigures, message: str | None) -> None:
+    with pytest.raises(RuntimeError) if message else nullcontext() as error:
+        check_pass((2.3, 0.5), replayed)
+    assert (error and str(error.value)) == message
+    check_pass((math.nan, math.nan), replayed)  # the training says it
+
+
+def test_what_is_measured_of_a_pass() -> None:
+    weights = [torch.zeros(2, requires_grad=True), torch.zeros(1, requires_grad=True), torch.zeros(3)]
+    (weights[0] @ torch.tensor([3.0, 0.0]) + 4 * weights[1]).sum().backward()  # type: ignore[no-untyped-call]
+    assert measure_pass(torch.tensor(1.5), weights) == (1.5, 5.0)
+
+
+class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts numbers that are read from tensors, for which a GPU and the process wait for each other."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        FULL | {"policy": None, "mixup": 0, "cutmix": 0},  # of mixed labels torch reads some, on a CPU alone
+        {"optimizer": "rmsprop", "ema": 0.9},
+    ],
+)
+def test_nothing_is_read_from_a_device_at_each_step(digits: ImageData, settings: dict[str, Any]) -> None:
+    """Nor for each batch norm: of eight times the steps as many numbers are read, those of the epoch."""
+    counts = []
+    for batch in (8, 64):
+        recipe = Recipe(epochs=2, batch=batch, **settings)
+        training = ClassifierTraining(seeded(small_net), digits, recipe, seed=0, norm_images=64)
+        training.epoch()  # optimizers begin
+        with Reads() as reads:  # type: ignore[no-untyped-call]
+            training.epoch()
+        counts.append(reads.count)
+    assert counts[0] == counts[1] <= 6
+
+
+class Unordered(Flat):
+    """Of which torch has no deterministic way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone().put_(torch.tensor([0]), torch.tensor([1.0]))
+        return super().forward(x)
+
+
+def test_what_is_not_deterministic_is_refused_where_that_is_asked_for() -> None:
+    data = random_data(32)
+    trained = ClassifierTraining(Unordered(192), data, Recipe(epochs=1, batch=16), seed=0)
+    assert trained.epoch().loss
+    recipe = Recipe(epochs=1, batch=16, deterministic=True)
+    with pytest.raises(RuntimeError, match=r"put_ .*does not have a deterministic implementation"):
+        ClassifierTraining(Unordered(192), data, recipe, seed=0).epoch()
+    assert torch.get_deterministic_debug_mode() == 0  # it is given back
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_deterministic_trainings_are_bit_equal(digits: ImageData, threads: int) -> None:
+    """With several threads too."""
+    torch.set_num_threads(threads)
+    (one, weights), (other, theirs) = (run(digits, 3, deterministic=True, ema=0.9) for _ in range(2))
+    assert one == other and all(torch.equal(value, theirs[name]) for name, value in weights.items())
+
+
 @pytest.mark.gpu
 def test_it_learns_on_a_gpu(digits: ImageData) -> None:
     seed_everything(0)
@@ -685,9 +769,52 @@ def test_what_cannot_be_captured_is_trained_without_a_graph(digits: ImageData) -
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * (1.0 if float(x.sum()) else 0.0)
 
-    training = ClassifierTraining(Waiting(256, 10), digits, Recipe(cuda_graph=True), seed=0, device="cuda")
-    with pytest.warns(UserWarning, match="^trained without a CUDA graph: "):
-        training.epoch()
+    training = ClassifierTraining(Waiting(256, 10), digits, Recipe(batch=64), seed=0, device="cuda")
+    result = training.epoch()
+    assert training._graphed is None and "captur" in str(result.eager)
+    assert TrialResult().add(result).eager == result.eager
+    assert training.epoch().value > 0.1  # and goes on
+
+
+@pytest.mark.gpu
+def test_a_graph_that_computes_something_else_is_not_used(digits: ImageData) -> None:
+    """What Python decides at each pass is not in a graph."""
+
+    class Counting(Flat):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * len(self.seen)
+
+    training = ClassifierTraining(Counting(256, 10), digits, Recipe(batch=64), seed=0, device="cuda")
+    assert str(training.epoch().eager).startswith("a replay has a loss of ")
+    assert training._graphed is None
+
+
+@pytest.mark.gpu
+def test_a_graph_with_dropout_is_that_of_the_pass(digits: ImageData) -> None:
+    """It is compared with the pass under the same random numbers."""
+    training = ClassifierTraining(seeded(small_net), digits, Recipe(batch=64), seed=0, device="cuda")
+    assert training.epoch().eager is None and training._graphed is not None
+
+
+@pytest.mark.gpu
+def test_a_gpu_validates_in_large_batches(digits: ImageData) -> None:
+    module = Flat(256, 10)
+    ClassifierTraining(module, digits, Recipe(batch=64), seed=0, device="cuda").epoch()
+    assert max(count for is_training, count in module.seen if not is_training) == 128
+    assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_deterministic_trainings_on_a_gpu_are_bit_equal(digits: ImageData, cuda_graph: bool) -> None:
+    recipe = Recipe(epochs=2, batch=64, ema=0.9, cuda_graph=cuda_graph, deterministic=True)
+    one, other = (
+        ClassifierTraining(seeded(small_net), digits, recipe, seed=0, device="cuda") for _ in range(2)
+    )
+    ended = last(one), last(other)
+    assert (ended[0].value, ended[0].loss, ended[0].eager) == (ended[1].value, ended[1].loss, None)
+    theirs = other.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
 
 
 @pytest.mark.gpu

@@ -15,16 +15,18 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from command_line import TINY, Said, nas
+from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
 from nas.cost import Cost
+from nas.report.calibration import render_calibration
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.plan import Plan
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.workflows.calibration import CalibrationResult, dump_plan, read_plan
-from nas.workflows.calibration_files import find_calibration, read_figures
+from nas.workflows.calibration_lookup import find_calibration, read_figures
 from nas.workflows.proxy_figures import (
     LONG,
     PROXY,
@@ -133,6 +135,29 @@ def read_line(run: RunFolder) -> str:
     kept = read_figures(run)
     assert kept and kept.data == json.loads((run.path / "calibration.json").read_text())
     return kept.line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [10.0, 1e-9])
+def test_the_noise_that_was_measured_decides_what_names_the_winner(run: RunFolder, noise: float) -> None:
+    file = run.path / "calibration.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"noise": noise}))
+    said = nas("search", "tiny.yaml", *SHORT, "--trials", "18", "--keep", "1", "--name", "mine")
+    assert said.code == 0, said.err
+    state = RunState.load(Path("runs/mine"))
+    by_score = max(state.trials, key=lambda trial: (trial.score, -trial.candidate.cost.macs, -trial.number))
+    best = state.best(18)
+    assert f"trial: {best[0].number}\n" in Path("runs/mine/best.yaml").read_text()
+    if noise < 1:
+        assert "Ranked by their own scores: " in said.out and best[0].number == by_score.number
+    else:
+        assert "Ranked by what all scores say of each: " in said.out
+        believed = [trial.believed for trial in best if trial.believed is not None]
+        assert believed == sorted(believed, reverse=True) and len(believed) == 16
+    assert "noise of" in nas("show", "runs/mine").out
+    assert (run.path.parent / "mine" / "best.py").is_file()  # the weights are kept
+    again = nas("resume", "runs/mine", "--trials", "19")
+    assert again.code == 0 and "Ranked by " in again.out
 
 
 def test_a_line_says_a_tau_of_enough_networks_alone(run: RunFolder) -> None:
@@ -299,6 +324,23 @@ def test_the_best_for_its_time_is_named_where_intervals_are_apart(found: Figures
     if len(own) == 2:
         apart = own[0].low > own[1].high or own[1].low > own[0].high
         assert apart == (best is not None)
+
+
+@pytest.mark.slow
+def test_how_many_trials_of_the_best_train_in_half_an_hour(run: RunFolder) -> None:
+    """One at a time, and none are recommended where intervals overlap."""
+    result = resume(run.path)
+    assert isinstance(result, CalibrationResult)
+    result = replace(result, trainings={**result.trainings, "other": result.trainings["epochs x 2"]})
+    said = []
+    for found in (compare(0.2, 0.0625), compare(0.2, 1.5)):
+        console = Console(width=200)
+        with console.capture() as captured:
+            console.print(render_calibration(result, found))
+        said.append(" ".join(captured.get().split()))
+    assert "per second: other; in 30 minutes, 28,800 trials of 4 epochs. Intervals" in said[0]
+    assert "trials in 30 minutes" in said[0] and " 900 " in said[0]
+    assert "No proxy ranks better per second" in said[1] and "trials of" not in said[1]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from nas.data import datasets
 from nas.errors import InputError, NasError
 from nas.runs.config import SearchConfig
 from nas.workflows import prepared
-from nas.workflows.checks import check_gpus
+from nas.workflows.checks import check_gpus, describe_shared_gpu
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
@@ -76,10 +76,43 @@ def test_a_driver_that_torch_cannot_use_where_no_gpu_is_asked_for() -> None:
         assert check_gpus(SearchConfig.from_data({"space": "tiny.yaml", "gpus_per_trial": 0})) is None
 
 
+def test_mps_that_refuses() -> None:
+    """CUDA finds no GPU then, and the way out is to stop it."""
+    with old_driver(MPS_REFUSES):
+        assert refused(gpus_per_trial=0.5) == (
+            f"gpus-per-trial: 0.5, but torch finds no GPU on this machine ({MPS_REFUSES}); stop MPS by: echo "
+            "quit | nvidia-cuda-mps-control, leave it out, or join a cluster with GPUs by --address"
+        )
+
+
+MPS_REFUSES = (
+    "CUDA initialization: Unexpected error from cudaGetDeviceCount(). Error 805: MPS client failed to "
+    "connect to the MPS control daemon or the MPS server"
+)
+
+
+def test_trials_that_share_a_gpu_without_mps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What that costs is said, and the ways out; with MPS, or a GPU each, nothing is."""
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+
+    def said(**given: object) -> str | None:
+        return describe_shared_gpu(SearchConfig.from_data({"space": "tiny.yaml", **given}))
+
+    assert said(gpus_per_trial=0.5) == (
+        "--gpus-per-trial 0.5: trials that share a GPU without MPS take turns, and together train no more "
+        "images than one (docs/proxy.md); give 1, or start MPS first: nvidia-cuda-mps-control -d."
+    )
+    assert [said(gpus_per_trial=gpus) for gpus in (0, 1, 2, None)] == [None] * 4
+    assert said(gpus_per_trial=0.5, address="auto") is None
+    (tmp_path / "control").touch()
+    assert said(gpus_per_trial=0.5) is None
+
+
 @contextmanager
-def old_driver() -> Iterator[str]:
+def old_driver(
+    old: str = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040).",
+) -> Iterator[str]:
     """A driver that is there, as torch sees it."""
-    old = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)."
 
     def is_available() -> bool:
         warnings.warn(old, stacklevel=2)
