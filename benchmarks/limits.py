@@ -51,7 +51,7 @@ def main() -> None:
         latency = {"budget_latency": f"{limit}ns", "runtime": args.runtime}
         found = {
             "latency": _search(args, Path(name), "latency", latency),
-            "MACs": _search(args, Path(name), "macs", {"budget_flops": macs}),
+            "MACs": _search(args, Path(name), "macs", {"budget_flops": str(macs)}),
         }
     networks = {
         (kind, one.trial.number): Piece.of(space.architecture(one.trial.candidate.choices))

@@ -102,9 +102,14 @@ def tiny_run(tiny_folder: Path, tiny_search: Path) -> RunFolder:
 
 
 @pytest.fixture(scope="session")
-def published() -> Path:
+def published_folder() -> Path:
+    """Where published data lie, if they are here."""
+    return Path(os.environ.get("NAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def published(published_folder: Path) -> Path:
     """The folder of published benchmarks; the test is skipped where it is absent."""
-    folder = Path(os.environ.get("NAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no benchmark data in {folder}; name their folder in NAS_TEST_DATA")
-    return folder
+    if not published_folder.is_dir():
+        pytest.skip(f"no benchmark data in {published_folder}; name their folder in NAS_TEST_DATA")
+    return published_folder

@@ -120,11 +120,10 @@ class DataCard:
 
         A run of before that was said has less of it.
         """
-        found: dict[str, Any] = {"size": [side, side]}
+        found: dict[str, Any] = {"levels": list(self.levels)} if self.levels else {}
+        found["size"] = [side, side]
         if self.background is not None and self.is_of_files:
             found |= {"orientation": "exif", "background": self.background}
-        if self.levels:
-            found["levels"] = list(self.levels)
         return {**found, "mean": list(self.mean), "deviation": list(self.std)}
 
 

@@ -14,7 +14,8 @@ _SLOW_ACTIVATIONS = {"mish": "5 to 15", "elu": "3 to 4", "gelu": "2"}
 """In ONNX Runtime: how many times as long a network takes as with ReLU."""
 _MOST_TAPS = 25
 """Of a depthwise kernel, for which XNNPACK has fast code."""
-_XNNPACK = ("executorch", "litert")
+XNNPACK = ("executorch", "litert")
+"""Runtimes that it computes for."""
 
 
 def find_cliffs(networks: Mapping[str, Architecture], runtimes: Iterable[str]) -> Iterator[str]:
@@ -23,7 +24,7 @@ def find_cliffs(networks: Mapping[str, Architecture], runtimes: Iterable[str]) -
         for name, architecture in networks.items():
             if runtime == "onnx":
                 yield from (f"{name}: {text}" for text in _find_in_onnx(architecture))
-            if runtime in _XNNPACK:
+            if runtime in XNNPACK:
                 yield from (f"{name}: {text}" for text in _find_in_xnnpack(architecture, runtime))
 
 
@@ -45,6 +46,14 @@ def _find_in_xnnpack(architecture: Architecture, runtime: str) -> Iterator[str]:
             f"{runtime}: 7 x 7 takes 17 to 40 times as long as 5 x 5; choose 5 x 5 followed by 3 x 3, which "
             "sees as far and takes 1.2 to 1.4 times as long"
         )
+
+
+def describe_limits(runtime: str) -> str:
+    """Say what a space that is for a runtime of XNNPACK leaves out."""
+    return (
+        f"A space for {runtime} leaves out depthwise kernels of more than {_MOST_TAPS} taps, such as 7 x 7, "
+        "which have no fast code there; 5 x 5 followed by 3 x 3 sees as far"
+    )
 
 
 def _count_taps(architecture: Architecture, node: Node) -> int:

@@ -109,9 +109,12 @@ def _time_batch(
     """Give, for each round, the order of the pieces, what their process waited, and the seconds of runs."""
     with TemporaryDirectory(prefix="nas-latency-") as folder:
         begun = clock.done
-        written = PIECE_RUNTIMES[runtime].write(
-            pieces, Path(folder), lambda count: clock.tell(begun + count / 2, f"writing parts for {runtime}")
-        )
+
+        def wrote(count: int) -> None:
+            clock.tell(begun + count / 2, f"writing parts for {runtime}")
+
+        wrote(0)
+        written = PIECE_RUNTIMES[runtime].write(pieces, Path(folder), wrote)
         request = {
             "runtime": runtime,
             "threads": threads,
@@ -129,6 +132,7 @@ def _time_batch(
                 running.enter_context(start_worker("nas.latency.piece_worker", threads, fail))
                 for _ in range(_LOADS)
             ]
+            clock.tell(begun + len(pieces) / 2, "loading parts")
             for ask in asks:
                 ask(request)
             for number, order in enumerate(shuffle_rounds(len(pieces), rounds, seed), 1):
@@ -146,9 +150,11 @@ class _PiecesDone:
 
     def tell(self, done: float, what: str) -> None:
         self.done = done
-        left = (time.monotonic() - self._start) * (self._total - done) / done
-        shown = f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min"
-        self._say(f"{what}: {done:.0f} of {self._total}, {shown} left")
+        shown = ""
+        if done:
+            left = (time.monotonic() - self._start) * (self._total - done) / done
+            shown = f", {left:.0f} s left" if left < 100 else f", {left / 60:.0f} min left"
+        self._say(f"{what}: {done:.0f} of {self._total}{shown}")
 
 
 def _split_batches(pieces: Sequence[Piece], order: Sequence[int]) -> Iterator[list[int]]:

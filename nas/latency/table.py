@@ -185,6 +185,7 @@ def measure_table(
     progress: Callable[[str], None],
 ) -> LatencyTable:
     """Measure the parts of a space, and whole networks of it beside them. Raises NasError."""
+    progress(f"drawing networks of {space.name} to measure beside its {len(pieces):,} parts")
     fitted, held_out = _sample_points(space, seed)
     networks = [Piece.of(space.architecture(point)) for point in (*fitted, *held_out)]
     timing = time_pieces(

@@ -30,6 +30,12 @@ from nas.workflows.prepared import load_data
 _SHOWN = 4
 """Images that are given with the outputs that they must give."""
 
+_STEPS = (
+    "levels", "channels", "size", "resize", "crop", "orientation", "background", "scale", "mean", "deviation",
+    "layout", "outputs",
+)  # fmt: skip
+"""From an image to an input and its outputs, in this order."""
+
 _HUB = (
     "library_name: timm",
     "pipeline_tag: image-classification",
@@ -223,14 +229,19 @@ def _write_contents(
 
 
 def describe_preprocessing(card: DataCard, side: int) -> dict[str, Any]:
-    """Return what makes an image the network's input, (1, C, side, side) of float32."""
+    """Return what makes an image the network's input, (1, C, side, side) of float32, in the order of use."""
     colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(card.channels, "as in the data")
-    own = card.describe_preprocessing(side)
-    moments = {key: own.pop(key) for key in ("mean", "deviation")}
     weighed = ", colours weighed by alpha" if card.keeps_alpha else ""
-    resize = {"resize": f"bilinear, antialiased, whatever the aspect ratio{weighed}", "crop": "none"}
-    found = {"channels": colours, **own, **resize, "scale": 1 / 255, **moments, "layout": "NCHW"}
-    return found | ({"outputs": "sigmoid, a probability of each label"} if card.multi_label else {})
+    resize = f"bilinear, antialiased, whatever the aspect ratio{weighed}"
+    found = card.describe_preprocessing(side) | {
+        "channels": colours,
+        "resize": resize,
+        "crop": "none",
+        "scale": 1 / 255,
+        "layout": "NCHW",
+        **({"outputs": "sigmoid, a probability of each label"} if card.multi_label else {}),
+    }
+    return {step: found[step] for step in _STEPS if step in found}
 
 
 def _tabulate_parity(
@@ -239,7 +250,7 @@ def _tabulate_parity(
     what, right = ("decisions", "right decisions") if sample.multi_label else ("classes", "accuracy")
     lines = [
         "Each was loaded in a process of its own and compared with the network on "
-        f"{format_cell(sample.origin)}.",
+        f"{format_cell(sample.origin)}.{describe_part(leaving, sample)}",
         "",
         f"| format | file | largest difference, of the range | equal {what} | {right} before | after |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -250,6 +261,14 @@ def _tabulate_parity(
         figures = f"{parity.difference_text} | {100 * parity.agreement:.1f} % | {scores}"
         lines.append(f"| {name} | `{file}` | {figures} |")
     return lines
+
+
+def describe_part(leaving: Leaving, sample: Sample) -> str:
+    """Return a sentence where figures of the sample are of fewer images than the score of the network."""
+    known = leaving.images.card.validation if leaving.images and sample.labels is not None else 0
+    if known <= len(sample.images):
+        return ""
+    return f" The score above is not of these alone: {known:,} images were validated on."
 
 
 def _describe_beside(leaving: Leaving) -> list[str]:

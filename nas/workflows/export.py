@@ -205,6 +205,7 @@ def load_trial(state: RunState, number: int | None = None) -> Leaving:
         (
             f"Found by a search of the space '{state.space.name}' with seed {config.seed}, "
             f"{len(state.trials):,} trials; `run.yaml` of the run {folder.path.name} has its settings.",
+            f"Search again with: `{state.manifest.start_command(folder)}`",
             describe_versions(state.manifest.environment),
         ),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from nas.files import write_atomically
 from nas.runs.folder import RunFolder
@@ -70,6 +71,16 @@ class FinalsKeeper(Observer):
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         self._check_place()
         write_atomically(self._folder.final_weights_file(candidate.number), weights)
+
+
+class FileKeeper(Observer):
+    """Keeps the weights of one training in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        write_atomically(self._file, weights)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from nas.errors import InputError
 from nas.files import find_cache_folder, write_atomically
 from nas.graph.piece import Piece
 from nas.latency import RUNTIMES, find_runtime
+from nas.latency.cliffs import XNNPACK, describe_limits
 from nas.latency.pieces import time_pieces
 from nas.latency.runtimes import PIECE_RUNTIMES, read_version
 from nas.latency.table import Fingerprint, LatencyTable, digest_parts, measure_table, read_table
@@ -83,12 +84,13 @@ def time_space(
 def check_runtime(runtime: str, threads: int) -> None:
     """Raise InputError for a runtime that is not there, or that latency is not predicted for, and for more
     threads than may run."""
-    find_runtime(runtime)
-    if runtime not in PIECE_RUNTIMES:
+    if runtime in RUNTIMES and runtime not in PIECE_RUNTIMES:
+        more = f". {describe_limits(runtime)}" if runtime in XNNPACK else ""
         raise InputError(
             f"--runtime: latency is predicted for {' and '.join(PIECE_RUNTIMES)}, not for '{runtime}'; name "
-            "one of them, and measure the result with nas profile"
+            f"one of them, and measure the result with nas profile{more}"
         )
+    find_runtime(runtime)
     check_threads(threads)
 
 

@@ -10,11 +10,16 @@ from nas.errors import InputError
 from nas.measures import LATENCY
 from nas.runs.budget import name_option
 from nas.runs.measured import MeasuredLatencies
+from nas.study.ledger import Ledger
+from nas.study.queue import FixedQueue, Job, JobEvaluator, NetworkKey
 from nas.study.records import Trial
+from nas.study.storage import claim_storage
+from nas.workflows.keeping import FileKeeper
 
 if TYPE_CHECKING:
     from nas.latency.table import LatencyTable
     from nas.runs.config import SearchConfig
+    from nas.runs.state import RunState
     from nas.space import Space
     from nas.space.plugins import Plugin
     from nas.workflows.observer import Observer
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = 16
 """Trials at least whose weights stay: of those near a limit about half are over it when they are measured."""
+_AGAIN = "again"
 
 
 def check_latency(config: SearchConfig) -> None:
@@ -69,8 +75,8 @@ def load_table(
     errors = table.errors["table"]
     observer.noted(
         f"Latency is of {table.fingerprint.device}, predicted by a table of {len(table.parts):,} parts: of "
-        f"{len(table.held_out)} whole networks {100 * errors.within_10:.0f} % were within 10 %, tau "
-        f"{errors.tau:.2f}."
+        f"{len(table.held_out)} whole networks {100 * errors.within_5:.0f} % were within 5 %, "
+        f"{100 * errors.within_10:.0f} % within 10 %, tau {errors.tau:.2f}."
     )
     if table.contention:
         observer.noted(
@@ -110,6 +116,20 @@ def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) 
         known = dict(MeasuredLatencies.read(folder).latencies)
         known |= {trial.candidate.identity: value for trial, value in zip(waiting, found, strict=True)}
         MeasuredLatencies(known).write(folder)
+
+
+def train_lost(session: Session, state: RunState, observer: Observer) -> None:
+    """Train the best network again, by its own seed, where its weights were not kept, as so many others were
+    better until they were measured."""
+    best = next(iter(state.best(1)), None)
+    file = best and session.folder.weights_file(best.number)
+    if not best or not file or file.exists() or state.winner or not any(t.too_slow for t in state.trials):
+        return
+    observer.doing(f"Training trial {best.number} again, whose weights were not kept")
+    job = Job(NetworkKey(f"trial {best.number}", best.number), session.space, best.candidate.choices, _AGAIN)
+    queue = FixedQueue([job], Ledger(claim_storage(None), _AGAIN, session.evaluator.metric))
+    evaluator = JobEvaluator(queue.by_number, {_AGAIN: session.evaluator})
+    session.executor.run(queue, evaluator, FileKeeper(file))
 
 
 def _find_unmeasured(session: Session, trials: Sequence[Trial], wanted: int) -> list[Trial]:

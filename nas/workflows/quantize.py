@@ -23,6 +23,7 @@ from nas.latency.cliffs import find_int8_costs
 from nas.machine import name_processor
 from nas.runs.exporting import ExportConfig
 from nas.workflows.delivery import (
+    describe_part,
     explain_unwritable,
     format_cell,
     read_trained_on,
@@ -288,7 +289,7 @@ class _Quantization:
     def write_companions(self, folder: Path, found: Quantized) -> list[str]:
         """Write what goes with the files, as of other exports. Return the names. Raises OSError."""
         exporters = {one.format: find_quantized(one.format, self.calibration) for one in found.formats}
-        compared = _write_card(found)
+        compared = _write_card(found, describe_part(self.leaving, self.sample))
         return write_companions(folder, self.leaving, exporters, compared, self.sample, self.wanted)
 
     def _compare(self, exporter: Exporter, file: Path, shown: Path, max_drop: float | None) -> Parity:
@@ -343,12 +344,12 @@ def _list_workloads(leaving: Leaving, name: str, *files: Path) -> Iterator[Workl
         yield Workload(f"{leaving.stem.name} in {kind}", leaving.architecture, runtime, 1, 1, "cpu", file)
 
 
-def _write_card(found: Quantized) -> list[str]:
-    """Return what the card says of the files."""
+def _write_card(found: Quantized, part: str) -> list[str]:
+    """Return what the card says of the files. `part`: a sentence of what the compared images are part of."""
     lines = [
         f"Each has int8 scales of {format_cell(found.calibrated)}, for CPUs with {found.target}. It was "
-        "loaded in a "
-        f"process of its own and compared with the network in float32 on {format_cell(found.compared)}; "
+        "loaded in a process of its own and compared with the network in float32 on "
+        f"{format_cell(found.compared)}.{part} "
         "`outputs` in `samples.npz` are those of float32. Milliseconds are of one image in one thread on "
         f"{format_cell(found.machine)}: 10 % of the runs were below.",
         "",

@@ -43,7 +43,7 @@ from nas.workflows.calibration_lookup import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
-from nas.workflows.limited import KEPT, measure_best
+from nas.workflows.limited import KEPT, measure_best, train_lost
 from nas.workflows.logged import RunLog
 from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
@@ -206,10 +206,11 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
                 raise
             in_time = False
         meter.stop()
-        observer.doing("Exporting the best network, and checking it")
         stop.check_place()
         session = session.note_end(study)
         state = session.make_state(study.trials, finals.trials if finals else ())
+        train_lost(session, state, observer)
+        observer.doing("Exporting the best network, and checking it")
         if study.exhausted and not state.trials:
             within = f"budget {config.budget}" if config.budget else "no budget"
             raise InputError(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import tarfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +27,18 @@ from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.files import place_beside
 from nas.graph.module import build_module
+from nas.runs.config import SearchConfig
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
+from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
-from nas.space import Space, load_space, parse_space
+from nas.space import load_space, parse_space
+from nas.space.library import find_space
 from nas.testing.exporters import small_network, trained
-from nas.workflows.delivery import take_sample, write_folder
+from nas.workflows.delivery import describe_part, take_sample, write_folder
 from nas.workflows.export import load_trial
 from nas.workflows.leaving import Leaving
+from nas.workflows.search import search
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
@@ -159,6 +164,11 @@ def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None
     assert sample.images.shape == (count, *leaving.architecture.input_shape)
     assert sample.origin == f"{count} of the validation images of digits"
     assert abs(sample.images.mean()) < 0.2 and abs(sample.images.std() - 1) < 0.2
+    assert count == card.validation == 40 and describe_part(leaving, sample) == ""
+    assert (
+        describe_part(leaving, replace(sample, images=sample.images[:7]))
+        == " The score above is not of these alone: 40 images were validated on."
+    )
 
 
 def test_a_run_whose_images_are_gone_is_compared_on_random_ones_and_says_why(tiny_run: RunFolder) -> None:
@@ -190,6 +200,7 @@ def test_a_folder_has_each_format_and_what_one_needs_to_use_it(tiny_run: RunFold
     readme = (folder / "README.md").read_text()
     for name in HERE:
         assert EXPORTERS[name].usage in readme
+    assert f"\nSearch again with: `{Manifest.read(tiny_run).start_command(tiny_run)}`\n" in readme
     with np.load(folder / "samples.npz") as samples:
         sample = Sample(samples["inputs"], samples["labels"], "the samples")
         for name in HERE:
@@ -301,38 +312,54 @@ def test_ncnn_computes_as_the_network_does(tmp_path: Path) -> None:
     assert check_parity(exporter, file, file, wanted, sample).difference < 1e-5
 
 
-def trained_member(name: str) -> tuple[Space, dict[str, torch.Tensor], Sample]:
-    """The smallest network of a bundled space after some steps on digits, and 256 others of them."""
-    from sklearn.datasets import load_digits
+@pytest.fixture(scope="module")
+def data(published_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Images of CIFAR-10 where its archive is there, 500 to train on and 260 to validate on, else digits."""
+    archive = published_folder / "cifar10-jpeg.tar.xz"
+    if not archive.is_file():
+        return "digits"
+    folder = tmp_path_factory.mktemp("cifar10")
+    with tarfile.open(archive) as files:
+        for member in files:
+            split, kind, name = Path(member.name).parts if member.isfile() else ("", "", "")
+            if split != "train" or (number := int(Path(name).stem)) >= 76:
+                continue
+            place = folder / ("train" if number < 50 else "val") / kind / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            content = files.extractfile(member)
+            assert content is not None
+            place.write_bytes(content.read())
+    return f"imagefolder:{folder}"
 
-    space = load_space(Path(__file__).parents[2] / "search_spaces" / f"{name}.yaml")
-    network = space.resolve(space.smallest()).adapt(1, 32, 10)
-    digits = load_digits()
-    pixels = torch.from_numpy(digits.images / 16).float()[:, None]
-    images = (torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear") - 0.3) / 0.3
-    labels = torch.from_numpy(digits.target)
-    torch.manual_seed(0)
-    module = build_module(network.architecture())
-    optimizer = torch.optim.Adam(module.parameters(), lr=2e-3)
-    for step in range(12):
-        part = slice(64 * step, 64 * step + 64)
-        loss = torch.nn.functional.cross_entropy(module(images[part]), labels[part])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    sample = Sample(images[-256:].numpy(), labels[-256:].numpy(), "256 images of digits")
-    return network, module.state_dict(), sample
+
+def search_a_little(name: str, data: str, runs: Path) -> Leaving:
+    """The better of two networks of a bundled space, of at most three times the MACs of its smallest."""
+    space = load_space(find_space(name))
+    config = SearchConfig.from_data(
+        {
+            "space": name,
+            "dataset": data,
+            "resolution": 32,
+            "budget_flops": str(3 * space.cost(space.smallest()).macs),
+            "trials": 2,
+            "recipe": {"epochs": 1},
+            "workers": 0,
+            "in_process": True,
+        }
+    )
+    return load_trial(search(config, runs=runs, name=name).state).as_deployed()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # cells on a busy machine
 @pytest.mark.parametrize("name", SPACES)
-def test_networks_of_every_space_leave_in_every_format_of_the_documentation(
-    name: str, tmp_path: Path
+def test_winners_of_every_space_leave_in_every_format_of_the_documentation(
+    name: str, data: str, tmp_path: Path
 ) -> None:
-    network, state, sample = trained_member(name)
-    leaving = Leaving(Path(name), network, network.architecture(), state, "T", {})
-    with patch("nas.workflows.delivery.take_sample", lambda leaving: sample):
-        write_folder(leaving, tmp_path / "out", {one: EXPORTERS[one] for one in HERE}, lambda text: None)
+    leaving, said = search_a_little(name, data, tmp_path), list[str]()
+    with patch("nas.workflows.delivery.IMAGES", 256):
+        write_folder(leaving, tmp_path / "out", {one: EXPORTERS[one] for one in HERE}, said.append)
+    assert len(said) == len(HERE) and all("on 256 of the validation images" in line for line in said)
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     heads, row, *_ = (
         [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if _is_row(line, name)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import nas
+from safetensors.torch import load_file
 from torch import nn
 
 from nas.blocks import BLOCKS
@@ -316,6 +317,10 @@ def test_a_cost_keeps_its_latency_where_it_is_known() -> None:
          "--runtime: onnx has no effect where no latency is asked for; add --budget-latency 8ms, or leave it "
          "out"),
         ({"budget": ["latency=8ms"], "runtime": "ncnn"}, "not for 'ncnn'; name one of them"),
+        ({"budget_latency": "8ms", "runtime": "executorch"},
+         "--runtime: latency is predicted for torch and onnx, not for 'executorch'; name one of them, and "
+         "measure the result with nas profile. A space for executorch leaves out depthwise kernels of more "
+         "than 25 taps, such as 7 x 7, which have no fast code there; 5 x 5 followed by 3 x 3 sees as far"),
         ({"budget_latency": "8ms", "runtime": "onx"}, "unknown runtime 'onx'; did you mean 'onnx'?"),
         ({"budget_latency": "8ms", "runtime": "torch", "threads": 99}, "--threads: 99 are more than the "),
     ],
@@ -366,6 +371,12 @@ def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
         pytest.importorskip("onnxruntime")
     told: list[str] = []
     table = find_table(SPACE, runtime, 1, (), told.append)
+    count = len(list_pieces(SPACE))
+    whole = len(table.fitted) + len(table.held_out)
+    assert told[:2] == [
+        f"drawing networks of few to measure beside its {count} parts",
+        f"writing parts for {runtime}: 0 of {count + whole}",
+    ]
     assert told[-1].startswith("timing parts: ") and told[-1].endswith(", 0 s left")
     assert table.parts.keys() == list_pieces(SPACE).keys()
     assert all(0 < part.seconds < 1 for part in table.parts.values())
@@ -422,6 +433,17 @@ def test_a_search_stays_inside_a_limit_of_latency(few: Path) -> None:
     shown = state.best(9)[1].candidate.amount(LATENCY)
     page = Path("runs/a/report.html").read_text()
     assert f">{format_latency(shown)}<" in page and f"{shown:,}" not in page
+
+    # the best inside has its weights, whatever was better before it was measured
+    best_inside = RunState.load(few / "runs" / "a").best(1)[0]
+    kept = state.folder.weights_file(best_inside.number)
+    before = load_file(kept)
+    kept.unlink()
+    said = nas("resume", "runs/a")
+    assert said.code == 0, said.err
+    assert load_space(state.folder.best_file).meta["trial"] == best_inside.number
+    for name, tensor in load_file(kept).items():
+        torch.testing.assert_close(tensor, before[name])
 
     # where every network is over it, none is named
     MeasuredLatencies(

@@ -11,6 +11,9 @@ import yaml
 from command_line import nas
 from PIL import Image
 
+from nas.data.card import DataCard
+from nas.workflows.delivery import describe_preprocessing
+
 OPTIONS = ("--workers", "0", "--epochs", "1", "--resolution", "16", "--name", "own")
 
 
@@ -67,10 +70,15 @@ def test_a_search_says_and_keeps_how_images_were_read() -> None:
     data = manifest()["data"]
     assert (data["background"], data["levels"]) == ("white", [0, 1023])
     best = yaml.safe_load(Path("runs/own/best.yaml").read_text())
-    assert best["meta"]["preprocessing"] == {
-        "size": [16, 16], "orientation": "exif", "background": "white", "levels": [0, 1023],
+    told = {
+        "levels": [0, 1023], "size": [16, 16], "orientation": "exif", "background": "white",
         "mean": data["mean"], "deviation": data["std"],
     }  # fmt: skip
+    assert best["meta"]["preprocessing"] == told
+    steps = list(describe_preprocessing(DataCard.from_data(data), 16))
+    assert steps == ["levels", "channels", "size", "resize", "crop", "orientation", "background", "scale",
+                     "mean", "deviation", "layout"]  # fmt: skip
+    assert list(DataCard.from_data(data).describe_preprocessing(16)) == list(told)
     text = " ".join(Path("runs/own/best.py").read_text().split())
     assert (
         "Images: of more than 8 bits, the values 0..1023 as black to white, RGB, resized to 16 x 16 "
