@@ -90,7 +90,8 @@ def find_short_folder() -> str | None:
 
 
 _MOST_BYTES = 107
-_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/pymp-00000000/listener-00000000"
+"""The longest, of its dashboard."""
 
 
 def check_address(address: str) -> None:
