@@ -163,6 +163,6 @@ def refuse_token(address: str) -> InputError:
 
 
 _HEALTH_CHECK = "from ray.scripts.scripts import main; print(flush=True); main()"
-_ANSWER_S = 7.0
-_IMPORTS = 4
+_ANSWER_S = 5.0
+_IMPORTS = 2
 """An answer may take so many times what the import of Ray does: a machine may be busy."""
