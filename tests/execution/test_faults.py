@@ -69,7 +69,7 @@ def test_a_fault_loses_nothing_and_nothing_is_trained_twice(
     assert search.reasons().keys() == search.faults.keys()
     if codes[0] > 0:
         way_out = "install the same on both" if codes[0] == 2 else "Go on with: nas resume runs/mine"
-        assert re.match("error: " + said, search.said[0]) and way_out in search.said[0]
+        assert re.match("error: " + said, search.said[0]) and way_out in search.said[0], search.said
 
 
 @pytest.mark.slow
