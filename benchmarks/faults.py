@@ -310,7 +310,7 @@ def head_killed(folder: Path) -> Search:
 def driver_killed(folder: Path, kills: int = 20, seed: int = 0) -> Search:
     """From its own start to the second trial that it ends, in turns with workers of Ray and without."""
     rng = random.Random(seed)
-    search = Search(folder, trials=2 * kills, epoch_s=0.25)
+    search = Search(folder, trials=3 * kills)
     for kill in range(kills):
         driver = search.begin(*(RAY if kill % 4 == 1 else ("--workers", "0")))
         if rng.random() < 0.75:

@@ -18,8 +18,6 @@ from threading import Timer
 from typing import Any
 
 CHROMIUM = shutil.which("chromium")
-_SECONDS = 60
-"""After which a browser is ended, whatever it does."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,28 @@ class Browser:
         asked = [one for one in requests if one != address and not one.startswith("data:")]
         return Shown(problems, asked, paint / 1000, drawn / 1000, max(0, too_wide), picture)
 
+    def visit(self, address: str, seen: str) -> None:
+        """Open an address in a wide window, and wait until the regular expression `seen` finds something in
+        its text."""
+        self.resize(1400)
+        self._events.clear()
+        self._tell("Page.navigate", url=address)
+        self.wait_for_text(seen)
+
+    def wait_for_text(self, seen: str) -> None:
+        """Wait until a regular expression finds something in the text of the page; fail where it does not."""
+        found = f"new RegExp({json.dumps(seen)}).test(document.body?.innerText)"
+        self.wait_for(found, seconds=30)
+        assert self.value(found), self.value("document.body.innerText")
+
+    def picture(self) -> bytes:
+        """Return what the window shows, as PNG."""
+        return base64.b64decode(self._tell("Page.captureScreenshot")["data"])
+
+    def write(self, text: str) -> None:
+        """Type a text where the cursor is."""
+        self._tell("Input.insertText", text=text)
+
     def resize(self, width: int, height: int = 900) -> None:
         """Give the window so many pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -139,8 +159,8 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """Start Chromium without a window, and end it."""
+def browser(seconds: float = 60) -> Iterator[Browser]:
+    """Start Chromium without a window, and end it, after so many seconds whatever it does."""
     assert CHROMIUM is not None
     ours_in, its_out = os.pipe()
     its_in, ours_out = os.pipe()
@@ -160,7 +180,7 @@ def browser() -> Iterator[Browser]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-        late = Timer(_SECONDS, end_it)
+        late = Timer(seconds, end_it)
         late.start()
         try:
             yield Browser(ours_out, ours_in)

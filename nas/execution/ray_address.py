@@ -90,7 +90,8 @@ def find_short_folder() -> str | None:
 
 
 _MOST_BYTES = 107
-_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/pymp-00000000/listener-00000000"
+"""The longest, of its dashboard."""
 
 
 def check_address(address: str) -> None:
@@ -162,6 +163,6 @@ def refuse_token(address: str) -> InputError:
 
 
 _HEALTH_CHECK = "from ray.scripts.scripts import main; print(flush=True); main()"
-_ANSWER_S = 7.0
-_IMPORTS = 4
+_ANSWER_S = 5.0
+_IMPORTS = 2
 """An answer may take so many times what the import of Ray does: a machine may be busy."""

@@ -231,7 +231,7 @@ class Jobs:
 
 _PATIENCE_S = 30
 _FETCH_S = 120
-_ANSWER_S = 7
+_ANSWER_S = 5
 _STOPPED = 130
 """The exit code of a command that is stopped, as `nas` itself gives it."""
 

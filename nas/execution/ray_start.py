@@ -290,7 +290,8 @@ def _lean() -> Iterator[None]:
 
     def start_dashboard_last(self: Any) -> None:
         start_processes(self)
-        start_dashboard(self, **wanted)
+        with _environment({"TMPDIR": self.get_session_dir_path()}):  # what it leaves lies with all of Ray's
+            start_dashboard(self, **wanted)
 
     with swapped(
         node,

@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._storage import JournalStorageReplayResult
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
@@ -250,6 +250,17 @@ def _open_url(url: str) -> BaseStorage:
     try:
         return Database(whole)
     except (*DATABASE_ERRORS, ImportError, ValueError, RuntimeError) as error:  # the last, of a version
-        reason = describe_database_error(error).replace(whole, shown)
+        reason, way_out = describe_database_error(error).replace(whole, shown), _find_way_out(error, url)
     # Outside of the block, as a traceback shows the error in whose handling another one is raised.
-    raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")
+    raise InputError(f"storage '{shown}' cannot be opened: {reason}; {way_out}")
+
+
+def _find_way_out(error: Exception, url: str) -> str:
+    if isinstance(error, ImportError):
+        return (
+            "pip install 'nas[postgresql]' and write postgresql+psycopg://..., or 'nas[mysql]' and "
+            "mysql+pymysql://..."
+        )
+    if isinstance(error, OperationalError) and not url.startswith("sqlite"):
+        return "see that its server runs there and lets you in"
+    return "write a URL such as sqlite:///study.db"

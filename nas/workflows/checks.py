@@ -27,6 +27,7 @@ from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Lengthenable, Metric
 from nas.training.recipe import Recipe
 from nas.workflows.hardware import PlacedConfig, count_gpus, find_unusable_gpu, has_mps
+from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
@@ -296,10 +297,12 @@ def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
     )
 
 
-def check_machine(config: PlacedConfig) -> None:
+def check_machine(config: PlacedConfig, heard: Observer) -> None:
     """Raise InputError where what trials are to run on is not there."""
     check_system()
     executor = config.executor
+    if executor.address != "local":
+        heard.doing(f"Joining the cluster at {executor.address}")
     find_executor(executor).check(executor)
     if executor.address != "local":
         return

@@ -97,9 +97,8 @@ class FixedSession(ABC):
 
 def check_place(config: PlacedConfig, dataset: str, heard: Observer) -> None:
     """Raise InputError where what trainings run on is not there."""
-    check_machine(config)
-    if note := check_cluster(config):
-        heard.noted(note)
+    check_machine(config, heard)
+    check_cluster(config, heard)
     heard.doing(f"Loading torch and the data of {dataset}")
     if note := check_gpus(config):
         heard.noted(note)

@@ -11,6 +11,7 @@ from nas.execution import make_executor
 from nas.execution.base import ClusterExecutor
 from nas.execution.config import ExecutorConfig
 from nas.machine import count_cores
+from nas.workflows.observer import Observer
 
 
 class PlacedConfig(Protocol):
@@ -20,15 +21,16 @@ class PlacedConfig(Protocol):
     def executor(self) -> ExecutorConfig: ...
 
 
-def check_cluster(config: PlacedConfig) -> str | None:
-    """Return in a line which cluster is joined, and what it has; None where none is.
+def check_cluster(config: PlacedConfig, heard: Observer) -> None:
+    """Tell which cluster is joined, if one is, and what it has.
 
     Raises InputError where no node of it has room for a trial, or one has another nas than this machine.
     """
     if config.executor.address == "local":
-        return None
+        return
     executor = make_executor(config.executor, count_trial_gpus(config))
-    return executor.check_cluster() if isinstance(executor, ClusterExecutor) else None
+    if isinstance(executor, ClusterExecutor):
+        heard.noted(executor.check_cluster())
 
 
 def count_gpus() -> tuple[int, str]:

@@ -139,11 +139,10 @@ def prepare(
         _note_budget(space, config, heard)
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
-    check_machine(config)
+    check_machine(config, heard)
     if is_proxy:
         check_known(config.data.dataset)
-    if note := check_cluster(config):
-        heard.noted(note)
+    check_cluster(config, heard)
     before_data()
     if fitted:
         heard.noted(str(fitted))

@@ -246,10 +246,9 @@ def reopen(
         heard.noted(repair_study(folder, manifest.with_config(config)))
     # where it is lost, nothing is to be begun anew and written over
     read_study(folder, manifest.with_config(config))
-    check_machine(config)
+    check_machine(config, heard)
     check_rank(config)
-    if note := check_cluster(config):
-        heard.noted(note)
+    check_cluster(config, heard)
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.

@@ -13,6 +13,7 @@ import pytest
 from command_line import SHORT, Said, nas, rows
 
 from nas.blocks import BLOCKS
+from nas.cli.app import COMMANDS, app
 from nas.cost import format_large
 from nas.report.documents import print_document
 from nas.runs.folder import RunFolder
@@ -189,3 +190,10 @@ def test_numbers_that_json_does_not_have(capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().out) == {
         "nan": None, "inf": [None], "long": "1.00 x 10^5000", "whole": 10**30
     }  # fmt: skip
+
+
+def test_the_page_has_every_command_that_gives_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+    named = re.findall(r"^\| (`.+?) \|", page.split("| command | keys |")[1], re.MULTILINE)
+    has = {name for name in COMMANDS if "form" in {one.name for one in app.commands[name].params}}
+    assert {words.split()[0] for cell in named for words in re.findall(r"`([^`]+)`", cell)} == has

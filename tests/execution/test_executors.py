@@ -77,6 +77,9 @@ class Heard(Observer):
     def noted(self, text: str) -> None:
         self.notes.append(text)
 
+    def doing(self, what: str) -> None:
+        self.notes.append(what)
+
 
 @pytest.mark.usefixtures("tiny_folder", "turns")
 def test_a_search_and_its_finalists_are_trained_by_one_that_is_added() -> None:
@@ -84,7 +87,8 @@ def test_a_search_and_its_finalists_are_trained_by_one_that_is_added() -> None:
     settings = config(address="turns", workers=2, trials=4, finalists=1, final_epochs=3, final_seeds=1)
     result = nas.search(settings, heard, evaluator=Instant(epochs=2), name="mine")
     assert [0, 1, 0, 1, 2, 3, 2, 3, *3 * [0]] == STEPS
-    assert "Turns: 2 trials at a time." in heard.notes
+    joined = heard.notes.index("Joining the cluster at turns")
+    assert heard.notes[joined + 1] == "Turns: 2 trials at a time."
     trials = [*result.state.trials, *result.state.finals]
     assert [trial.state for trial in trials] == 5 * [TrialState.COMPLETE]
     assert command("resume", "runs/mine").err.endswith("go on with: nas resume runs/mine --address turns\n")

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, browser
 from clusters import kill_tree
 from fakes import EPOCHS, Fake
 from instant import SPACE
@@ -182,7 +183,7 @@ class Prometheus:
 
 
 @contextmanager
-def searching(folder: Path, ray_folder: Path) -> Iterator[subprocess.Popen[str]]:
+def searching(folder: Path, ray_folder: Path, name: str = "größe-1") -> Iterator[subprocess.Popen[str]]:
     """A search on two workers that goes on until it is stopped."""
     options = "--dataset digits --max-images 120 --epochs 2 --trials 500 --workers 2 --sampler random"
     env = {
@@ -195,7 +196,7 @@ def searching(folder: Path, ray_folder: Path) -> Iterator[subprocess.Popen[str]]
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nas", "search", "mbconv", "--budget-flops", "60M..120M"),
-                *(*options.split(), "--runs", str(folder), "--name", "größe-1"),
+                *(*options.split(), "--runs", str(folder), "--name", name),
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -257,3 +258,45 @@ def test_prometheus_reads_a_search_and_grafana_asks_for_what_it_knows(tmp_path: 
     finally:
         prometheus.end()
         shutil.rmtree(ray_folder, ignore_errors=True)
+
+
+TASK_TABLE = "[...document.querySelectorAll('*')].findLast((one) => one.innerText === 'Task Table')"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
+@pytest.mark.timeout(240)
+def test_the_dashboard_takes_the_token_that_is_told_and_names_trials(tmp_path: Path) -> None:
+    """The pictures of docs/monitoring.md are those that this test takes."""
+    ray_folder = Path("/tmp") / f"nas-dashboard-{os.getpid()}"  # socket paths are limited to 107 characters
+    ray_folder.mkdir()
+    log = tmp_path / "search.log"
+    trial = r"mbconv-1/\d{4} [\d.]+M"
+    try:
+        with searching(tmp_path, ray_folder, "mbconv-1") as search:
+            while not re.search(r"^\[3/500\]", log.read_text(), re.MULTILINE):
+                assert search.poll() is None, log.read_text()
+                time.sleep(0.5)
+            (url,) = re.findall(r"^Ray dashboard: (\S+)$", log.read_text(), re.MULTILINE)
+            get = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token"]
+            token = subprocess.run(get, capture_output=True, text=True, check=True).stdout.strip()
+            assert token not in log.read_text()
+            with browser(200) as opened:
+                opened.visit(url, "Authentication Token Required")
+                pictures = {"token": opened.picture()}
+                opened.value("document.querySelector('[role=dialog] input').focus()")
+                opened.write(token)
+                opened.value("[...document.querySelectorAll('[role=dialog] button')].at(-1).click()")
+                opened.wait_for("!document.querySelector('[role=dialog]')")
+                opened.visit(f"{url}/#/cluster", f"ray::{trial} epoch")
+                opened.visit(f"{url}/#/jobs/01000000", "Task Table")
+                opened.value(TASK_TABLE + ".click()")
+                opened.wait_for_text(trial + r" epoch \d, best 0\.\d{4}")
+                opened.value(TASK_TABLE + ".scrollIntoView()")
+                pictures["tasks"] = opened.picture()
+                opened.visit(f"{url}/#/actors", "mbconv-1 worker")
+                pictures["actors"] = opened.picture()
+    finally:
+        shutil.rmtree(ray_folder, ignore_errors=True)
+    for name, picture in pictures.items():
+        (tmp_path / f"{name}.png").write_bytes(picture)

@@ -85,6 +85,23 @@ def test_what_nobody_needs_of_ray_is_left_out() -> None:
         assert list(node.all_processes) == ["gcs_server", "raylet", "dashboard"]  # trials need no dashboard
 
 
+@pytest.mark.slow
+def test_ray_leaves_what_it_leaves_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of its dashboard have a socket that nobody removes."""
+    from nas.execution.ray_start import start_ray
+
+    # isort: split
+    import ray
+
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with start_ray("local", dashboard=True):
+        node: Any = ray._private.worker._global_node  # there is no public way
+        assert [*Path(node.get_session_dir_path()).glob("pymp-*/listener-*")]
+        assert os.environ["TMPDIR"] == str(tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_what_is_swapped_is_back_however_it_ends() -> None:
     from nas.execution.ray_start import swapped
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clusters import Cluster, descendants, works
+from clusters import descendants, works
 from command_line import SHORT, TINY, Said, apart, command, nas, rows
 from PIL import Image
 from safetensors.torch import load_file
@@ -454,26 +454,6 @@ def test_ctrl_c_stops_and_says_how_to_go_on(workers: str) -> None:
     assert apart("resume", "runs/mine", "--workers", "0", "--trials", str(len(before) + 2)).code == 0
     now = ended()
     assert {n: now[n] for n in before} == before and sorted(now) == list(range(len(before) + 2))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_cluster_that_loses_a_node(tmp_path: Path) -> None:
-    """A head without CPUs for trials and two nodes; one is killed once two trials have ended."""
-    with Cluster(tmp_path / "ray") as cluster:
-        cluster.node(cpus=1)
-        second = cluster.node(cpus=1)
-        driver = start(
-            "search", "tiny.yaml", "--name", "mine", "--trials", "6", "--epochs", "6",
-            "--address", cluster.address,
-        )  # fmt: skip
-        wait_until(have_ended(2), driver, 120)
-        for pid in [*descendants(second.pid), second.pid]:
-            os.kill(pid, signal.SIGKILL)
-        said, _ = driver.communicate(timeout=200)
-        assert driver.returncode == 0, said
-    assert [(r["trial"], r["state"]) for r in table()] == [(str(n), "complete") for n in range(6)]
-    assert Path("runs/mine/best.py").is_file()
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, "cuda")])

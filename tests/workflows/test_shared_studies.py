@@ -348,8 +348,9 @@ def test_a_server_that_is_not_there_or_does_not_answer() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
-        assert "cannot be opened: " in refused(
-            "--storage", f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/x"
+        said = refused("--storage", f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/x")
+        assert "cannot be opened: " in said and said.endswith(
+            "; see that its server runs there and lets you in"
         )
         silent.listen()
         said = refused("--storage", f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/x")
@@ -357,6 +358,15 @@ def test_a_server_that_is_not_there_or_does_not_answer() -> None:
             f"'postgresql+psycopg://me:***@127.0.0.1:{port}/x' cannot be opened: " in said
             and "timeout" in said
         )
+
+
+@pytest.mark.parametrize("dialect", ["postgresql+psycopg2", "mysql+mysqldb"])
+def test_a_library_that_a_database_lacks(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("psycopg2", "MySQLdb"):
+        monkeypatch.setitem(sys.modules, name, None)
+    said = refused("--storage", f"{dialect}://me:s3cret@127.0.0.1:1/x")
+    assert f"'{dialect}://me:***@127.0.0.1:1/x' cannot be opened: " in said
+    assert "; pip install 'nas[postgresql]' and write postgresql+psycopg://..., or 'nas[mysql]' and " in said
 
 
 def test_a_journal_has_one_driver() -> None:
