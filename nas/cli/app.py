@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections import UserDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -129,7 +130,9 @@ class _CommandGroup(click.RichGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt.__context__, NasError):  # it came while what is to be said was on its way
+                raise interrupt.__context__ from None
             ctx.exit(_INTERRUPTED)
 
 
@@ -149,13 +152,8 @@ def main() -> None:
     try:
         app(prog_name="nas")
     except NasError as error:
-        try:
-            print(f"error: {make_printable(error)}", file=sys.stderr, flush=True)
-            sys.stdout.flush()
-        except OSError:  # of a terminal that was closed; what waits to be printed would change the exit code
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for descriptor in (1, 2):
-                os.dup2(nowhere, descriptor)
+        with _undisturbed():
+            _tell(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         with suppress(OSError):
@@ -167,7 +165,33 @@ def main() -> None:
         atexit.register(_end_undisturbed)  # the last that is registered is called first
 
 
+def _tell(error: NasError) -> None:
+    try:
+        print(f"error: {make_printable(error)}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    except OSError:  # of a terminal that was closed; what waits to be printed would change the exit code
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
+
+
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask for an end."""
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hear none of them inside the block."""
+    is_main = threading.current_thread() is threading.main_thread()  # others hear none
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDS if is_main}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _end_undisturbed() -> None:
-    """Hear no signal that asks for an end: all is said, and what libraries do then would raise of it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Hear none of them: all is said, and what libraries do then would raise of it."""
+    for number in _ENDS:
         signal.signal(number, signal.SIG_IGN)

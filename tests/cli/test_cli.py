@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,7 @@ from nas.runs.state import RunState
 from nas.space import load_space, parse_space
 from nas.space.library import find_space, list_spaces
 from nas.workflows import session
+from nas.workflows.stops import Stopped
 
 HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy", "pydantic")
 UNNEEDED = {*HEAVY} - {"networkx", "numpy"}
@@ -156,6 +158,21 @@ def test_an_interrupted_command_says_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("nas.workflows.show.load_space", interrupt)
     assert nas("show", "tiny.yaml") == Said(130, "", "")
+
+
+def test_an_interrupt_hides_no_message_that_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Ctrl-C comes while Ray is shut down, of which the first is told."""
+
+    def fail(path: Path) -> NoReturn:
+        try:
+            raise Stopped("go on with: nas resume runs/mine")
+        finally:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("nas.workflows.show.load_space", fail)
+    assert nas("show", "tiny.yaml") == Said(130, "", "error: go on with: nas resume runs/mine\n")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_closed_pipe_is_no_error() -> None:
