@@ -165,6 +165,22 @@ def test_what_prints_reads_no_files(path: Path) -> None:
     assert find_readings(path.read_text(encoding="utf-8")) <= NO_FILES
 
 
+@pytest.mark.parametrize("path", PRINTERS, ids=[path.name for path in PRINTERS])
+def test_what_prints_writes_no_files(path: Path) -> None:
+    """It gives back what commands write; the page of a report alone is a file by what it is."""
+    source = path.read_text(encoding="utf-8")
+    imported = {
+        name.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        if node.module == "nas.files"
+        for name in node.names
+    }
+    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
+    writes = {name for name in called if name.endswith((".write_text", ".write_bytes", ".mkdir", ".unlink"))}
+    assert imported | writes == ({"write_output"} if path.name == "page.py" else set())
+
+
 def test_readings_are_found() -> None:
     source = """
 state = RunState.load(path)

@@ -62,20 +62,9 @@ def ask(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Path, 
     from nas.serving.open_run import open_run
 
     config = AskConfig.from_data(given, "nas ask")
+    proposals = [] if config.points is None else _read_lines(config.points)
     with open_run(run, _Notes(), plugins=plugins, repair=repair) as opened:
-        if config.trials is not None:
-            opened.extend(config.trials)
-        if config.running:
-            _print(answers.running(opened)["trials"])
-        elif config.points is None:
-            _print(answers.answer_each([{}] * config.count, lambda _: answers.ask(opened, config.network)))
-        else:
-            _print(
-                answers.answer_lines(
-                    _read_lines(config.points),
-                    lambda line: answers.propose(opened, line, None, config.network),
-                )
-            )
+        _print(answers.answer_config(opened, config, proposals))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # of which -0.5 would be one

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +69,21 @@ def scale(
     config = ScaleConfig.from_data(ways, "nas scale")
     from nas.report.documents import document_scaled, give
     from nas.report.scaled import print_scaled
-    from nas.workflows.scaling import scale_network
+    from nas.workflows.scaling import NO_OUTPUT, scale_network
 
     CoefficientsConfig.check_named(given, "nas scale")
     own = {key: value for key, value in given.items() if key != "network"}
-    of_search = {**own, "folder": folder, "images": side, "storage": storage}
-    _check_flags(is_search, [key for key, v in of_search.items() if v is not None], config, output)
-
     if is_search:
         settings = own if side is None else {**own, "resolution": side}
         _search(given["network"], settings, folder, storage, form, plugins, config, output)
         return
-    assert output is not None
+    of_search = {**own, "folder": folder, "images": side, "storage": storage}
+    if named := [key.replace("_", "-") for key, value in of_search.items() if value is not None]:
+        raise InputError(
+            f"--{named[0]}: is of a search of coefficients; add --search-coefficients, or leave it out"
+        )
+    if output is None:
+        raise InputError(NO_OUTPUT)
     files = scale_network(given["network"], output, config, plugins=plugins)
     give(form, lambda: document_scaled(files), lambda: print_scaled(files))
 
@@ -99,41 +101,10 @@ def _search(
     """Search coefficients, and scale by them where a file is named."""
     from nas.report.coefficients import CoefficientsScreen, give_found
     from nas.report.console import open_terminal
-    from nas.workflows.coefficients import search_coefficients
-    from nas.workflows.scaling import scale_network
+    from nas.workflows.scaling import search_and_scale
 
     with CoefficientsScreen(open_terminal(stderr=form == "json")) as screen:
-        found = search_coefficients(
-            network, settings, screen, storage=storage, plugins=plugins, output=folder
+        found, files = search_and_scale(
+            network, settings, output, config, screen, storage=storage, plugins=plugins, folder=folder
         )
-    by_own = replace(config, coefficients=str(found.folder))
-    give_found(
-        form,
-        found,
-        scale_network(network, output, by_own, plugins=plugins) if output and found.ranking else [],
-    )
-
-
-def _check_flags(
-    is_search: bool,
-    of_search: Sequence[str],
-    config: ScaleConfig,
-    output: Path | None,
-) -> None:
-    """Raise InputError for options that are of no use together."""
-    if of_search and not is_search:
-        flag = of_search[0].replace("_", "-")
-        raise InputError(
-            f"--{flag}: is of a search of coefficients; add --search-coefficients, or leave it out"
-        )
-    if is_search and config.coefficients is not None:
-        raise InputError("--coefficients: are searched by --search-coefficients; leave one of them out")
-    if is_search and config.factors.scale is not None:
-        raise InputError(
-            "factors: are no steps, which --search-coefficients finds; give --phi or --family, or leave one "
-            "of the two out"
-        )
-    if output is None and (config.ways or not is_search):
-        raise InputError("nas scale: no file to write is named; add -o FILE")
-    if output is not None and is_search and not config.ways:
-        raise InputError(f"-o {output}: a search writes no network; add --family 0..7, or leave it out")
+    give_found(form, found, files)

@@ -65,17 +65,15 @@ def draw(
     Of a run, its best network is drawn.
     """
     config = DrawConfig.from_data(given, "nas draw")
-    from nas.files import check_replaceable
-    from nas.report.drawing import is_drawing, write_drawing
-    from nas.space.library import is_run
+    from nas.files import write_output
+    from nas.report.drawing import draw as draw_network
+    from nas.report.drawing import is_drawing
     from nas.workflows.show import find_drawn
 
-    drawn = find_drawn(what, config, plugins=plugins, storage=storage)
-    file = output or drawn.file
-    if output is None and not is_run(what):
-        check_replaceable(file, is_drawing)
-    write_drawing(drawn.network, file, config.depth, config.largest, unfold=config.unfold)
-    click.echo(make_printable(file))
+    drawn = find_drawn(what, config, output, is_drawing=is_drawing, plugins=plugins, storage=storage)
+    svg = draw_network(drawn.network, config.depth, unfold=config.unfold)
+    write_output(drawn.file, drawn.convert(svg))
+    click.echo(make_printable(drawn.file))
 
 
 @click.command()

@@ -8,15 +8,11 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle, pairwise
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from nas.cost import format_count, format_large
-from nas.errors import InputError
-from nas.files import write_output
+from nas.cost import format_count
 from nas.graph import Architecture, Node
 from nas.ops.base import format_shape
-from nas.plots.pictures import find_picture_format
 from nas.plots.svg import FONT, find_baseline, format_coordinate, replace_invalid
 from nas.report.columns import TURN, Columns, split_columns
 from nas.report.folding import Box, FoldedGraph, Group, fold
@@ -95,25 +91,6 @@ class Label:
         """Width and height, in pixels."""
         widths = (len(line) * (TEXT_PX if i else NAME_PX) for i, line in enumerate(self.lines))
         return 2 * PADDING + max(widths), 2 * PADDING + LINE * len(self.lines)
-
-
-def write_drawing(
-    space: Space, output: Path, depth: int, largest: bool | None = None, *, unfold: bool = False
-) -> None:
-    """Write the drawing of a network as an SVG, PNG or PDF file, as its name ends.
-
-    `largest` says which network of a space with choices. Raises InputError where choices are left, the file
-    is named as none of these or what writes it is not installed, NasError where it cannot be written.
-    """
-    convert = find_picture_format(output)
-    if largest is not None:
-        space = space.resolve(space.largest() if largest else space.smallest())
-    if not space.is_architecture:
-        raise InputError(
-            f"{space.file}: is a space of {format_large(space.count)} networks, and one is drawn at a "
-            "time; add --largest or --smallest, or name a run folder or the file of one network"
-        )
-    write_output(output, convert(draw(space, depth, unfold=unfold)))
 
 
 def is_drawing(text: str) -> bool:

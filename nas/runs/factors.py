@@ -130,6 +130,16 @@ class ScaleConfig(Config):
         if self.coefficients is not None and self.factors.scale is not None:
             raise InputError("coefficients: are of steps, and factors are given; leave one of them out")
 
+    def check_searched(self) -> None:
+        """Raise InputError for what is of no use where coefficients are searched first, to scale by them."""
+        if self.coefficients is not None:
+            raise InputError("--coefficients: are searched by --search-coefficients; leave one of them out")
+        if self.factors.scale is not None:
+            raise InputError(
+                "factors: are no steps, which --search-coefficients finds; give --phi or --family, or leave "
+                "one of the two out"
+            )
+
     @property
     def ways(self) -> list[Way]:
         """How it is scaled: what of these is given."""

@@ -15,6 +15,7 @@ from nas.serving.refusals import Reason, Refused
 from nas.space import dump_space
 
 if TYPE_CHECKING:
+    from nas.runs.asking import AskConfig
     from nas.study.records import Candidate, Trial
 
 Answer = dict[str, Any]
@@ -125,6 +126,18 @@ def answer_each(asked: Iterable[Any], respond: Callable[[Any], Answer]) -> Itera
             yield respond(one)
         except Refused as refused:
             yield answer_refusal(refused)
+
+
+def answer_config(run: OpenRun, config: AskConfig, proposals: Iterable[bytes]) -> Iterable[Answer]:
+    """Answer what a config asks: with networks to train, the `proposals` entered where it names a file of
+    them, or the trials that run."""
+    if config.trials is not None:
+        run.extend(config.trials)
+    if config.running:
+        return map(_dump_trial, run.running())
+    if config.points is None:
+        return answer_each([{}] * config.count, lambda _: ask(run, config.network))
+    return answer_lines(proposals, lambda choices: propose(run, choices, None, config.network))
 
 
 def answer_lines(lines: Iterable[bytes], respond: Callable[[Any], Answer]) -> Iterator[Answer]:

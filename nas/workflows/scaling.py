@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError
 from nas.files import write_output
@@ -21,6 +21,10 @@ from nas.space.plugins import read_plugins
 from nas.space.scale import Scale, scale_space
 from nas.workflows.subject import find_place
 
+if TYPE_CHECKING:
+    from nas.workflows.coefficients import CoefficientsObserver, CoefficientsResult
+
+NO_OUTPUT = "nas scale: no file to write is named; add -o FILE"
 PUBLISHED_NAME = "published"
 """What EfficientNet's steps are called where coefficients are named."""
 
@@ -67,6 +71,35 @@ def scale_network(
     source = find_network(str(what), read_plugins(map(Path, plugins)))
     by = None if isinstance(way, Scale) else _find_coefficients(str(what), config.coefficients)
     return write_scaled(source, Path(output), way, by)
+
+
+def search_and_scale(
+    what: Path | str,
+    settings: Mapping[str, Any],
+    output: Path | None,
+    config: ScaleConfig,
+    observer: CoefficientsObserver,
+    *,
+    storage: str | None = None,
+    plugins: Sequence[Path | str] = (),
+    folder: Path | None = None,
+) -> tuple[CoefficientsResult, list[ScaledFile]]:
+    """Search the coefficients of a network in a folder, and scale it by them where the config names a way.
+
+    No file is written where none is found yet. The rest is as of `search_coefficients` and `scale`.
+    """
+    config.check_searched()
+    if config.ways and output is None:
+        raise InputError(NO_OUTPUT)
+    if output is not None and not config.ways:
+        raise InputError(f"-o {output}: a search writes no network; add --family 0..7, or leave it out")
+    from nas.workflows.coefficients import search_coefficients  # with torch
+
+    found = search_coefficients(what, settings, observer, storage=storage, plugins=plugins, output=folder)
+    if output is None or found.ranking is None:
+        return found, []
+    by_own = replace(config, coefficients=str(found.folder))
+    return found, scale_network(what, output, by_own, plugins=plugins)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.cost import format_large
 from nas.errors import InputError
+from nas.files import check_replaceable
 from nas.runs.counted import Counted
 from nas.runs.showing import DrawConfig, ShowConfig
 from nas.space import Space, load_space
@@ -16,6 +18,7 @@ from nas.space.plugins import load_plugins, read_plugins
 
 if TYPE_CHECKING:
     from nas.measures import Budget
+    from nas.plots.pictures import Convert
     from nas.runs.state import RunState
     from nas.space.counting.census import Census
     from nas.study.records import Trial
@@ -108,19 +111,31 @@ def count_bundled() -> dict[str, tuple[int, str]]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A network that is drawn, or a space of which one network is, and the `file` where no other is named."""
+    """A network that is drawn, the `file` that is written, and what makes its content of an SVG."""
 
     network: Space
     file: Path
+    convert: Convert
 
 
 def find_drawn(
-    what: str, config: DrawConfig, *, plugins: Sequence[Path] = (), storage: str | None = None
+    what: str,
+    config: DrawConfig,
+    output: Path | None = None,
+    *,
+    is_drawing: Callable[[str], bool],
+    plugins: Sequence[Path] = (),
+    storage: str | None = None,
 ) -> Drawn:
-    """Return what is to be drawn of a file, a bundled name or a run folder.
+    """Return what is to be drawn of a file, a bundled name or a run folder, and where.
 
-    Raises InputError where there is no network, and for a setting that has no meaning for it.
+    `output`: the file; where none is named, it is in the run, or in the current folder, where it takes the
+    place of a drawing alone, as `is_drawing` says of a text.
+
+    Raises InputError where there is no network, or several are left, for a setting that has no meaning for
+    it, and for a file that is of no picture format or may not be replaced.
     """
+    from nas.plots.pictures import find_picture_format
     from nas.runs.state import load_network
 
     _check_input(what, config.input)
@@ -129,10 +144,24 @@ def find_drawn(
         from nas.space.fit import fit_input
 
         network = fit_input(network, config.input).space
+    file = output or _name_drawing(what, config.trial)
+    if output is None and not is_run(what):
+        check_replaceable(file, is_drawing)
+    convert = find_picture_format(file)
+    if config.largest is not None:
+        network = network.resolve(network.largest() if config.largest else network.smallest())
+    if not network.is_architecture:
+        raise InputError(
+            f"{network.file}: is a space of {format_large(network.count)} networks, and one is drawn at a "
+            "time; add --largest or --smallest, or name a run folder or the file of one network"
+        )
+    return Drawn(network, file, convert)
+
+
+def _name_drawing(what: str, trial: int | None) -> Path:
     if not is_run(what):
-        return Drawn(network, Path(f"{Path(what).stem}.svg"))
-    name = "best" if config.trial is None else f"trial_{config.trial}"
-    return Drawn(network, Path(what, f"{name}.svg"))
+        return Path(f"{Path(what).stem}.svg")
+    return Path(what, "best.svg" if trial is None else f"trial_{trial}.svg")
 
 
 def _check_input(what: str, side: int | None) -> None:

@@ -37,6 +37,7 @@ class Sum:
     cost: Cost = field(default_factory=Cost)
 
     def extend(self, cost: Cost, decisions: Decisions) -> Sum:
+        # Who asks for one point knows its decisions.
         return Sum(self.cost + cost)
 
     def with_other(self, other: Sum) -> Sum:

@@ -43,7 +43,10 @@ class Coupling:
             for child in list_children(node):
                 inside.update(count(child))
             if isinstance(node, Stage):
+                # The nodes inside take the stride by the name of the stage, which does not show here.
                 inside.update(_list_choices(node.stride, declared))
+                # The block is repeated, so one use in it is one in each layer, but for what each layer
+                # decides by itself.
                 for name in inside:
                     if declared[name].stage != node.path:
                         inside[name] *= 2
@@ -54,7 +57,7 @@ class Coupling:
         total = Counter(count(network))
         global_names = {name for value in outside for name in _list_choices(value, declared)}
         for name in global_names:
-            total[name] += 2
+            total[name] += 2  # coupled, however seldom the network itself needs it
         coupled = frozenset(name for name, n in total.items() if n > 1)
         ends: dict[int, frozenset[str]] = {}
 
@@ -62,6 +65,8 @@ class Coupling:
             inner = list_children(node)
             for child in inner:
                 mark(child)
+            # The innermost node with all uses of a choice: none of its children has them all. Those from
+            # outside are left out, as they are needed to the end.
             here = frozenset(
                 name
                 for name in coupled - global_names

@@ -32,6 +32,8 @@ def bound_least(space: Space, measure: CostOf, limited: CostOf, high: int) -> in
         return outer
     cheapest = space.cost(find_extreme(order, limited, min).choices)
     inner, under = measure(cheapest), limited(cheapest)
+    # Each point is a line over the share, and the least of them a concave function whose top is the bound. It
+    # lies between a line that rises, of a point beyond `high`, and one that does not.
     for _ in range(_ROUNDS):
         share = Fraction(inner - outer, over - under)  # where the lines of both points meet
         value, cost, amount = least(share)

@@ -56,6 +56,7 @@ class PartCosts:
             try:
                 found = self._work_out(inputs, build)
             except ShapeError as error:
+                # Many points meet the same part, so that it cannot be built is worked out once too.
                 found = str(error)
             self._known[key] = found
         if isinstance(found, str):
@@ -67,6 +68,8 @@ class PartCosts:
         net = Builder(inputs[0].shape, self._classes)
         output = build(net, *refs)
         shapes = {ref.name: ref.shape for ref in refs}
+        # What the simplest form leaves out costs nothing. Which inputs are zero decides that, so a flow says
+        # it, and with it the key.
         part = simplify_part(
             net.nodes,
             shapes,

@@ -91,6 +91,7 @@ def sort_sets(root: Points) -> list[Points]:
     met: set[int] = set()  # each set is met twice: before its parts, and behind them
     done: set[int] = set()
     waiting = [root]
+    # A loop, since the sets of a deep network may be nested deeper than Python recurses.
     while waiting:
         points = waiting[-1]
         if id(points) in done:
@@ -112,6 +113,8 @@ def count_points(order: list[Points]) -> int:
         if isinstance(points, After):
             sizes[id(points)] = sizes[id(points.before)]
         else:
+            # Options share no point, and the two of a product decide different things: numbers add up, or
+            # multiply.
             parts = [sizes[id(part)] for part in points.parts]
             sizes[id(points)] = sum(parts) if isinstance(points, Either) else math.prod(parts)
     return sizes[id(order[-1])]
@@ -136,6 +139,7 @@ def find_extreme(order: list[Points], measure: CostOf, pick: Callable[[Iterable[
     while waiting:
         points = waiting.pop()
         if isinstance(points, Either):
+            # The values are those of whole sets: back from the root, an option that has it leads to a point.
             value = values[id(points)]
             waiting.append(next(option for option in points.options if values[id(option)] == value))
         else:
@@ -153,6 +157,8 @@ def find_least_costs(order: list[Points], measure: CostOf) -> dict[int, int]:
 def find_least_beside(order: list[Points], least: dict[int, int], measure: CostOf) -> dict[int, int]:
     """Return, by the id of each set, the least that the rest of a point costs of which it is part."""
     rest = {id(order[-1]): 0}
+    # From the whole to its parts, so what a set is part of is done before it. Where that is several sets, the
+    # least beside it is that of the cheapest.
     for points in reversed(order):
         outside = rest[id(points)]
         for part in points.parts:
@@ -171,6 +177,7 @@ def _compute_values(
     order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]
 ) -> dict[int, int]:
     values: dict[int, int] = {}
+    # Costs add up, so the extreme of a set is made of the extremes of its parts.
     for points in order:
         if isinstance(points, After):
             values[id(points)] = values[id(points.before)] + measure(points.cost)
