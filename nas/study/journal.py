@@ -168,22 +168,23 @@ class Checker:
 
     def _check_choices(self, entry: JournalEntry) -> None:
         """Raise ValueError where what was chosen is no option."""
-        options, chosen = dict(entry.get("distributions", {})), dict(entry.get("params", {}))
+        options, chosen = entry.get("distributions", {}), entry.get("params", {})
         if "distribution" in entry:
             name = entry["param_name"]
-            options[name], chosen[name] = entry["distribution"], entry["param_value_internal"]
-        counts: dict[str, float] = {}
+            options = {**options, name: entry["distribution"]}
+            chosen = {**chosen, name: entry["param_value_internal"]}
+        known = self._counts
         for name, plain in options.items():
-            count = isinstance(plain, str) and (self._counts.get(plain) or self._count(plain))
+            count = isinstance(plain, str) and (known.get(plain) or self._count(plain))
             if not count:
                 raise ValueError(f"distributions: {name!r:.60} has none that Optuna reads")
-            counts[name] = count
-        for name, value in chosen.items():
-            count = counts.get(name, 0)
+            value = chosen.get(name, 0)
             if type(value) is int and 0 <= value < count:  # as nearly all are
                 continue
-            if not (count and FINITE.accepts(value) and (count == math.inf or 0 <= value < count)):
+            if not (FINITE.accepts(value) and (count == math.inf or 0 <= value < count)):
                 raise ValueError(f"params: {name!r:.60} is none of its options")
+        if extra := chosen.keys() - options.keys():
+            raise ValueError(f"params: {min(extra)!r:.60} is none of its options")
 
     def _count(self, plain: str) -> float:
         """Return how many options the distribution has that Optuna reads in a text, infinity for a range; 0

@@ -21,6 +21,7 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
 from nas.errors import NasError
+from nas.importing import without_collection
 from nas.samplers.verbosity import quiet_optuna
 from nas.study.database import Database
 from nas.study.pruning import JudgedStorage, judge
@@ -85,7 +86,8 @@ class Ledger:
         self._check_version()
         if self._study.metric_names is None:
             self._storage.set_study_system_attr(self._id, _METRIC_NAMES, [metric.name])
-        self.read_others()
+        with without_collection():
+            self.read_others()
 
     def list_stored(self) -> list[FrozenTrial]:
         """Return the trials as Optuna has them, by number. They are the storage's own: change nothing."""

@@ -235,13 +235,12 @@ _COUNT = Kind("a whole number, 0 or more", lambda value: is_whole(value, 0) and 
 _FIGURE = Kind("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
 _MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
-_REASON = Kind("a reason", lambda value: value in [*FailureReason])
+_REASONS, _REJECTIONS = frozenset(FailureReason), frozenset(RejectionReason)
+_REASON = Kind("a reason", lambda value: isinstance(value, str) and value in _REASONS)
 _REJECTED = Kind(
     "a mapping of reasons to whole numbers",
     lambda value: (
-        isinstance(value, dict)
-        and value.keys() <= {*RejectionReason}
-        and all(map(_COUNT.accepts, value.values()))
+        isinstance(value, dict) and value.keys() <= _REJECTIONS and all(map(_COUNT.accepts, value.values()))
     ),
 )
 
@@ -268,9 +267,10 @@ _ATTRS: Mapping[str, Kind] = {
 def check_attrs(attrs: Mapping[str, Any]) -> None:
     """Raise ValueError where a user attribute of a trial is not of its kind. Others than ours may be any."""
     for kinds, given in ((_ATTRS, attrs), (_RESULT, attrs.get("result", {}))):
-        for name in sorted(kinds.keys() & given.keys()):
-            if not kinds[name].accepts(given[name]):
-                raise ValueError(f"{name}: {given[name]!r:.60} is not {kinds[name].rule}")
+        for name, value in given.items():
+            kind = kinds.get(name)
+            if kind is not None and not kind.accepts(value):
+                raise ValueError(f"{name}: {value!r:.60} is not {kind.rule}")
 
 
 _NEEDED = [*Cost().to_data(), "identity"]

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
+from nas.importing import without_collection
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.database import Database
 from nas.study.journal import Checker, DamagedJournal, find_free_name
@@ -44,7 +45,8 @@ def open_storage(where: Path | str | None) -> BaseStorage:
     path = Path(where)
     try:
         journal = _Journal(path)
-        return _JournalStorage(journal)
+        with without_collection():  # of trials, which are many
+            return _JournalStorage(journal)
     except OSError as error:
         raise _explain_error(path, error) from error
     except NasError:
@@ -158,11 +160,12 @@ class _Journal(JournalFileBackend):
         """Read the lines from one on, counted from 0, of those that are there now."""
         with self.path.open("rb") as file:
             end = os.fstat(file.fileno()).st_size
-            file.seek(self._starts[first])
+            position = file.seek(self._starts[first])
             wrong = None
             for number in count(first):
                 line = file.readline(_LONGEST)
-                if not line or file.tell() > end:
+                position += len(line)
+                if not line or position > end:
                     return
                 if wrong:  # and not the last line
                     raise DamagedJournal(self.path, number, wrong)
@@ -174,7 +177,7 @@ class _Journal(JournalFileBackend):
                 except ValueError as error:
                     wrong = str(error)
                 else:
-                    self._starts.append(file.tell())
+                    self._starts.append(position)
                     yield entry
 
 
