@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from nas.files import lock
 
@@ -34,6 +35,8 @@ class Database(RDBStorage):
         backend = url.split(":")[0].split("+")[0]
         limited = backend in ("postgresql", "mysql", "mariadb") and "connect_timeout" not in url
         options = {"connect_args": {"connect_timeout": CONNECT_S}} if limited else None
+        if limited and backend != "postgresql":
+            _hear_greeting(make_url(url))
         super().__init__(url, engine_kwargs=options)
         self.driver = uuid4().hex[:16]
         """Names this driver: a key of its own, then where its files are."""
@@ -78,6 +81,23 @@ class Database(RDBStorage):
                 return _Files(Path(str(url.database)))
             case _:
                 return _Files(None)  # of which no second driver is known
+
+
+def _hear_greeting(url: URL) -> None:
+    """Raise OperationalError where something listens at the address of a MySQL server and says nothing: a
+    server greets who connects, for which its libraries wait without end."""
+    if "unix_socket" in url.query:
+        return
+    address = (url.host or "localhost", url.port or _MYSQL_PORT)
+    with suppress(OSError):  # of which the library tells
+        try:
+            with socket.create_connection(address, CONNECT_S) as server:
+                server.recv(1)
+        except TimeoutError:
+            raise OperationalError("", None, TimeoutError(f"no answer in {CONNECT_S} s")) from None
+
+
+_MYSQL_PORT = 3306
 
 
 def _make_key(driver: str) -> str:
