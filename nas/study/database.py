@@ -36,7 +36,7 @@ class Database(RDBStorage):
         limited = backend in ("postgresql", "mysql", "mariadb") and "connect_timeout" not in url
         options = {"connect_args": {"connect_timeout": CONNECT_S}} if limited else None
         if limited and backend != "postgresql":
-            _hear_greeting(make_url(url))
+            _check_greeting(make_url(url))
         super().__init__(url, engine_kwargs=options)
         self.driver = uuid4().hex[:16]
         """Names this driver: a key of its own, then where its files are."""
@@ -83,7 +83,7 @@ class Database(RDBStorage):
                 return _Files(None)  # of which no second driver is known
 
 
-def _hear_greeting(url: URL) -> None:
+def _check_greeting(url: URL) -> None:
     """Raise OperationalError where something listens at the address of a MySQL server and says nothing: a
     server greets who connects, for which its libraries wait without end."""
     if "unix_socket" in url.query:
