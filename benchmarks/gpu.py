@@ -58,7 +58,11 @@ def main() -> None:
         f"{device}, torch {torch.__version__}, {len(data.train_labels):,} + {len(data.val_labels):,} images\n"
     )
     evaluator = ProxyEvaluator(
-        load_space(find_space("mbconv")).for_data(3, 10), Recipe(epochs=args.epochs), data, 0, args.device
+        load_space(find_space("mbconv")).for_data(3, 10),
+        Recipe(epochs=args.epochs, cuda_graph=True),
+        data,
+        0,
+        args.device,
     )
     points = evaluator.space.uniform(nas.Budget.parse({"flops": "400M"})).sample(
         np.random.default_rng(0), args.trials

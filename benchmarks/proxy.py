@@ -71,7 +71,7 @@ def main() -> None:
             data = load_dataset(DataConfig(f"imagefolder:{folder}", 32), seed=0)
         else:
             data = random_data(args.train, args.val)
-        recipe = Recipe(epochs=args.rounds + 1, batch=args.batch)
+        recipe = Recipe(epochs=args.rounds + 1, batch=args.batch, cuda_graph=True)
         module = torchvision.models.get_model(args.module, num_classes=10)
         training = ClassifierTraining(copy.deepcopy(module), data, recipe, seed=0, device=args.device)
         sides: dict[str, Callable[[], Any]] = {
@@ -269,7 +269,7 @@ def together(trials: int, args: argparse.Namespace) -> float:
 
 def _trial(barrier: Barrier, seconds: Any, args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    recipe = Recipe(epochs=args.rounds + 1, batch=args.batch)
+    recipe = Recipe(epochs=args.rounds + 1, batch=args.batch, cuda_graph=True)
     module = torchvision.models.get_model(args.module, num_classes=10)
     training = ClassifierTraining(
         module, random_data(args.train, args.val), recipe, seed=0, device=args.device

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from nas.claimed import is_claimed
 from nas.errors import InputError, NasError, suggest_word
 from nas.files import read_given_text
 
@@ -26,15 +27,15 @@ from nas.files import read_given_text
 @contextmanager
 def without_collection() -> Iterator[None]:
     """Make many objects of which none is a cycle, inside the block, without a search for cycles: a sixth of
-    the time of a long journal, a seventh of that of torch. What imports have made is not searched later
-    either, which would take as long again."""
+    the time of a long journal, a seventh of that of torch. In a command what imports have made is not
+    searched later either, which would take as long again."""
     was_enabled, known = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
-            if len(sys.modules) > known:
+            if is_claimed() and len(sys.modules) > known:
                 gc.freeze()
             gc.enable()
 

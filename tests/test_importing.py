@@ -43,6 +43,7 @@ def test_what_an_import_has_made_is_left_out_of_later_searches(
     """And where nothing is imported, nothing else is: it may be a cycle that is to be found."""
     (tmp_path / "many_values.py").write_text("values = [[] for _ in range(100_000)]\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("nas.importing.is_claimed", lambda: True)
     before = gc.get_freeze_count()
     with without_collection():
         made: list[list[int]] = [[] for _ in range(100_000)]
@@ -51,3 +52,15 @@ def test_what_an_import_has_made_is_left_out_of_later_searches(
         import_module("many_values")
     assert gc.get_freeze_count() - before > len(made)
     del sys.modules["many_values"]
+
+
+def test_a_users_own_objects_are_still_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that is called from Python imports too, where models of the user's may be cycles."""
+    (tmp_path / "few_values.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("nas.importing.is_claimed", lambda: False)
+    before = gc.get_freeze_count()
+    with without_collection():
+        import_module("few_values")
+    assert gc.get_freeze_count() == before
+    del sys.modules["few_values"]

@@ -16,10 +16,10 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "threads", "malloc",
-    "deadline", "lines", "cost", "ops", "graph", "measures", "blocks", "space", "exporters", "latency",
-    "loggers", "inherit", "data", "training", "samplers", "study", "execution", "runs", "plots", "workflows",
-    "serving", "report", "steps", "bench", "cli", "testing", "__main__",
+    "passwords", "claimed", "errors", "kinds", "settings", "files", "importing", "machine", "threads",
+    "malloc", "deadline", "lines", "cost", "ops", "graph", "measures", "blocks", "space", "exporters",
+    "latency", "loggers", "inherit", "data", "training", "samplers", "study", "execution", "runs", "plots",
+    "workflows", "serving", "report", "steps", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
 RAY = ("start", "executor", "train", "trials", "worker", "metrics", "deaths", "jobs")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -24,7 +24,7 @@ from nas.samplers import find_sampler
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.space.plugins import Plugin, load_plugins
-from nas.study.belief import ScoredPoint, compute_belief
+from nas.study.belief import RANKED, ScoredPoint, compute_belief
 from nas.study.ledger import Ledger
 from nas.study.records import NO_RESULT, Candidate, Counts
 from nas.study.storage import open_storage
@@ -191,8 +191,9 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     belief = compute_belief(points, contest.deviation)
     if belief is None or not belief.is_better:
         return found
-    named = max(belief.scores, key=lambda number: belief.scores[number])
-    return replace(found, believed=true[named], is_better=True)
+    ranked = sorted(points, key=lambda point: (-point.score, point.cost.macs, point.number))[:RANKED]
+    named = min(ranked, key=lambda point: (-belief.scores[point.number], point.cost.macs, point.number))
+    return replace(found, believed=true[named.number], is_better=True)
 
 
 def _ask(study: Study, asked_s: list[float]) -> Candidate | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from nas import __version__
+from nas.claimed import claim_process
 from nas.errors import NasError, make_printable
 from nas.threads import shorten_spinning
 
@@ -148,6 +149,7 @@ def app() -> None:
 
 def main() -> None:
     """Run the commands: errors become one line and an exit code, 2 for input and 1 for failure."""
+    claim_process()
     shorten_spinning()
     try:
         app(prog_name="nas")

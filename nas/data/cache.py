@@ -128,7 +128,9 @@ class _Reading:
                 for number, block in enumerate(blocks):
                     read = self._read(block)
                     if read.deep and levels is None:
-                        levels = _join(deep for other in blocks for deep in self._read(other).deep.values())
+                        parts = [(one.deep.values(), one.lasting) for one in map(self._read, blocks)]
+                        levels = _join(deep for found, _ in parts for deep in found)
+                        lasting = lasting and all(found for _, found in parts)
                     rendered = self._render_part(read, block, levels)
                     lasting = lasting and read.lasting
                     broken |= {number * step + place: why for place, why in rendered.broken.items()}

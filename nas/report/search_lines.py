@@ -207,7 +207,7 @@ def print_run(state: RunState, top: int) -> None:
     ended = sum(not trial.is_running for trial in state.trials)
     config = state.config
     say(console, f"{ended} of {pluralise(config.trials, 'trial')} ended, {describe_budget(config.budget)}.")
-    if state.manifest.is_exhausted_by(state.trials):
+    if state.is_exhausted:
         say(console, f"It is over before its last trial: {explain_exhausted(config.budget)}.")
     if failed := [trial for trial in state.trials if trial.failure]:
         say(console, f"{len(failed)} failed, trial {failed[-1].number} with: {failed[-1].failure}.")

@@ -63,7 +63,10 @@ class BelievedScores:
         trials = tuple(trials)
         if not self.is_used or sum(trial.score is not None for trial in trials) != self.trials:
             return trials
-        return tuple(replace(trial, believed=self.scores.get(trial.number)) for trial in trials)
+        return tuple(
+            replace(trial, believed=self.scores[trial.number]) if trial.number in self.scores else trial
+            for trial in trials
+        )
 
 
 def mark_believed(folder: RunFolder, trials: Iterable[Trial]) -> tuple[Trial, ...]:

@@ -71,6 +71,12 @@ class RunState:
         """What all scores say of the best networks, where the noise of one is known."""
         return BelievedScores.read(self.folder)
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it is over before its last trial, as no untried network was found."""
+        is_whole = not any(trial.is_running for trial in self.trials)
+        return is_whole and self.manifest.is_exhausted_by(self.trials)
+
     def for_data(self, network: Space) -> Space:
         """Return a network of the space for the channels and classes of the data set."""
         data = self.manifest.data

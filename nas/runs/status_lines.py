@@ -62,13 +62,19 @@ class StatusWriter:
             self._manifest, self._written = status.manifest, {}
         for key, trials in of.items():
             before = self._written.get(key, ())
-            new = [t for i, t in enumerate(trials) if i >= len(before) or t is not before[i]]
+            new = [t for i, t in enumerate(trials) if i >= len(before) or not _is_same(t, before[i])]
             for first in range(0, len(new), _TRIALS_PER_LINE):
                 yield _mark({key: [_dump_trial(t) for t in new[first : first + _TRIALS_PER_LINE]]})
         self._written = of
         holder = status.holder
         known = holder and {"pid": holder.pid, "host": holder.host, "since": holder.since.isoformat()}
         yield _mark({"now": status.now.isoformat(), "holder": known, "has_result": status.has_result})
+
+
+def _is_same(trial: Trial, before: Trial) -> bool:
+    """Return whether a trial is as it was: those that are marked anew are other objects."""
+    marks, marked = ((one.too_slow, one.believed) for one in (trial, before))
+    return trial is before or (marks == marked and trial == before)
 
 
 class StatusReceiver:

@@ -276,8 +276,9 @@ class OpenRun:
     def _refuse_more(self, study: Study) -> Refused:
         """Return why there is no other network, which the folder says too where none is left."""
         if study.exhausted:
-            self._manifest = replace(self._manifest, exhausted_at=len(study.trials))
-            self._manifest.write(self.folder)
+            if not self._manifest.is_exhausted_by(study.trials):  # else who watches reads all again
+                self._manifest = replace(self._manifest, exhausted_at=len(study.trials))
+                self._manifest.write(self.folder)
             within = f" within {self.budget}" if self.budget else ""
             return Refused(Reason.EXHAUSTED, f"no untried network of '{self.space.name}' was found{within}")
         running = study.counts.running

@@ -10,21 +10,24 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nas.cost import Cost
-from nas.samplers.gaussian import Array, GaussianProcess, Inputs, encode_networks
+from nas.samplers.gaussian import Array, GaussianProcess, encode_networks
 from nas.space import Choices
 
 LEAST = 16
 """Networks that say something of each other."""
+RANKED = 16
+"""Networks that are ranked by what all say: the best by their own scores."""
 _MOST = 1_000
 """Networks that a model is fitted to, the best: it takes a second for so many."""
 _BELOW = 1.5
-"""Scores that are farther below the median, in distances from that to the upper decile, count as so far."""
+"""Scores that are farther below the median, in distances from that to the upper decile, count as so far while
+the model is fitted: networks that do not learn would be all that it sees."""
 
 
 @dataclass(frozen=True)
 class Belief:
     """The `scores` that networks are believed to have, by number of trial: the posterior mean of a Gaussian
-    process.
+    process, and for those far below the others their own.
 
     `error`: root mean square of what the others predict of a network less its score without noise, of the
     half that they predict the best. `noise`: standard deviation of one score.
@@ -59,21 +62,24 @@ def compute_belief(points: Sequence[ScoredPoint], noise: float, sign: int = 1) -
     if noise <= 0 or len(points) < LEAST:
         return None
     points = sorted(points, key=lambda point: -sign * point.score)
-    inputs = encode_networks([point.choices for point in points], [point.cost for point in points])
-    fitted = Inputs(inputs.choices[:_MOST], inputs.costs[:_MOST])
-    scores = _cut(sign * np.array([point.score for point in points[:_MOST]]))
+    seen = points[:_MOST]
+    inputs = encode_networks([point.choices for point in seen], [point.cost for point in seen])
+    own = sign * np.array([point.score for point in seen])
+    lowest = _find_lowest(own, noise)
+    scores = np.maximum(own, lowest)
     centre = float(scores.mean())
     with threadpool_limits(1, user_api="blas"):  # matrices are too small to share among threads
-        model = GaussianProcess(fitted, scores - centre, noise)
+        model = GaussianProcess(inputs, scores - centre, noise)
         means, others = model.predict(inputs).mean + centre, model.leave_one_out() + centre
     best = others >= np.median(others)
     squared = float(((others - scores)[best] ** 2).mean())
-    believed = {point.number: sign * float(mean) for point, mean in zip(points, means, strict=True)}
+    means = np.where(own < lowest, own, means)
+    believed = {point.number: point.score for point in points}
+    believed |= {point.number: sign * float(mean) for point, mean in zip(seen, means, strict=True)}
     return Belief(believed, math.sqrt(max(0.0, squared - noise**2)), noise)
 
 
-def _cut(scores: Array) -> Array:
-    """Return scores of which those of networks that do not learn are not far away."""
+def _find_lowest(scores: Array, noise: float) -> float:
+    """Return the score below which all count as so low."""
     median, high = np.quantile(scores, [0.5, 0.9])
-    limited: Array = np.maximum(scores, median - _BELOW * (high - median))
-    return limited
+    return float(median - _BELOW * max(high - median, noise))

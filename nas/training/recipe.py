@@ -225,7 +225,7 @@ class Recipe(Config):
         bool,
         BOOLEAN,
         _key("On CUDA, forward and backward pass replayed as one graph, which is compared with them first."),
-    ] = True
+    ] = False
     deterministic: Annotated[
         bool,
         BOOLEAN,

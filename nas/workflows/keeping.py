@@ -4,6 +4,7 @@ from."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from nas.workflows.observer import Observer
 
 class WeightsKeeper(Observer):
     """Keeps the weights of the `keep` best trials of a study. `name_best` is told of a new best trial.
-    `check_place` raises where the folder is not the run's any more."""
+    `check_place` raises where the folder is not the run's any more. `spared`: files of weights that stay."""
 
     def __init__(
         self,
@@ -28,9 +29,11 @@ class WeightsKeeper(Observer):
         keep: int,
         name_best: Callable[[], None],
         check_place: Callable[[], None],
+        spared: AbstractSet[Path] = frozenset(),
     ) -> None:
         self._folder = folder
         self._study = study
+        self._spared = spared
         self._keep = keep
         self._name_best = name_best
         self._check_place = check_place
@@ -54,7 +57,7 @@ class WeightsKeeper(Observer):
         """Bring best.yaml and weights/ in line with the study."""
         kept = self._study.best(self._keep)
         files = {self._folder.weights_file(trial.number) for trial in kept}
-        for file in set(self._folder.list_weights()) - files:
+        for file in set(self._folder.list_weights()) - files - self._spared:
             file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]

@@ -305,15 +305,13 @@ def _train(
     session: Session, study: Study, finals: Ledger | None, observer: Observer, stop: StopCheck
 ) -> None:
     """Train the trials of the search, and write its tables. Those are written on KeyboardInterrupt too."""
-    config = session.config
-
-    def name_best() -> None:
-        _name_best(session, study, finals)
-
+    config, name_best = session.config, partial(_name_best, session, study, finals)
     known = find_calibration(session.folder, session.manifest)
     ranks_again = known or session.folder.believed_file.exists() or LATENCY in config.budget
     keep = max(KEPT, config.keep) if ranks_again else config.keep
-    keeper = WeightsKeeper(session.folder, study, keep, name_best, stop.check_place)
+    named = session.make_state(study.trials).best(1)  # perhaps not by its own score
+    spared = {session.folder.weights_file(trial.number) for trial in named}
+    keeper = WeightsKeeper(session.folder, study, keep, name_best, stop.check_place, spared)
     observer.round(study, Round.SEARCH, config.trials, config.recipe.epochs)
     if known:
         observer.noted(known)
@@ -324,8 +322,8 @@ def _train(
         keeper.tidy()  # other drivers of the study may have ended the last trials
         if end := study.given_up:
             raise end
-        if rank_by_all(session, study.trials):
-            name_best()
+        rank_by_all(session, study.trials)
+        name_best()
     finally:
         stop.check_place()
         session.make_state(study.trials).write_tables()

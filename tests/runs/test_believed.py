@@ -69,6 +69,13 @@ def test_trials_are_ranked_by_them_where_they_say_more_than_a_score() -> None:
     assert rank(believe(), 0.5, 0.9, 0.7) == [1, 2, 0]
 
 
+def test_trials_of_which_nothing_is_believed_stay_what_they_are() -> None:
+    """Who watches a run is sent those that are others than before."""
+    trials = make_trials(*SCORES)
+    marked = believe().mark(trials)
+    assert marked[0] is trials[0] and [trial.believed for trial in marked] == [None, 0.75, 0.8, 0.78]
+
+
 def test_what_is_said_of_them() -> None:
     marked = find_best(believe().mark(make_trials(*SCORES)), 3)
     assert describe_believed(believe(), marked) == (

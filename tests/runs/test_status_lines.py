@@ -14,6 +14,7 @@ from holders import held
 
 from nas.errors import InputError, NasError
 from nas.report.run_documents import document_status
+from nas.runs.believed import BelievedScores
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.status import Phase, SearchStatus, StatusReader
@@ -91,6 +92,18 @@ def test_what_is_new_is_written_alone(tmp_path: Path) -> None:
         status = take_all(received, write(writer))
         check_equal(status, StatusReader.open(run).read())
     assert status.config.seed == 7 and status.holder is not None
+
+
+def test_networks_that_are_ranked_by_all_scores_are_written_once(tmp_path: Path) -> None:
+    run = Path(shutil.copytree(DATA / "plain", tmp_path / "run"))
+    reader = StatusReader.open(run)
+    scored = [trial for trial in reader.read().trials if trial.score is not None]
+    believed = BelievedScores({scored[0].number: 0.5}, len(scored), 0.1, 0.2, "calibrate-a")
+    writer, received = StatusWriter(reader), StatusReceiver(RunFolder(run))
+    take_all(received, write(writer))
+    believed.write(RunFolder(run))
+    assert write(writer).count('"number":') // 2 == 1
+    assert write(writer).count('"number":') == 0
 
 
 def test_a_run_that_is_not_there_yet_and_one_that_cannot_be_read(

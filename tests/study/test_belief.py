@@ -69,7 +69,18 @@ def test_networks_that_do_not_learn_are_not_all_that_is_seen() -> None:
     assert belief is not None
     left = [p.number for p in points if p.number % 9]
     found = kendalltau([true[n] for n in left], [belief.scores[n] for n in left]).statistic
-    assert found > 0.4 and max(map(abs, belief.scores.values())) < 100
+    assert found > 0.4 and max(abs(belief.scores[n]) for n in left) < 100
+    assert all(belief.scores[p.number] == -1e6 for p in lost if p.number not in left)  # nothing better
+
+
+def test_a_network_that_is_far_below_the_others_is_not_lifted_to_them() -> None:
+    """Where half of the scores are equal, which is a width of none, and where it would win by its cost."""
+    points, _ = make_points(20, 0.1, 4)
+    scores = [1.0] * 12 + [0.3] * 8
+    tied = [ScoredPoint(p.number, p.choices, p.cost, score) for p, score in zip(points, scores, strict=True)]
+    belief = compute_belief(tied, 0.01)
+    assert belief is not None
+    assert all(belief.scores[n] == (0.3 if n >= 12 else pytest.approx(1.0, abs=0.05)) for n in range(20))
 
 
 def test_of_very_many_networks_all_are_believed_something(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +88,5 @@ def test_of_very_many_networks_all_are_believed_something(monkeypatch: pytest.Mo
     points, _ = make_points(50, 1.0, 3)
     belief = compute_belief(points, 1.0)
     assert belief is not None and len(belief.scores) == 50
+    lower = sorted(points, key=lambda point: -point.score)[20:]
+    assert all(belief.scores[p.number] == p.score for p in lower)  # which nobody asks for

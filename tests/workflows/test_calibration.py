@@ -158,6 +158,13 @@ def test_the_noise_that_was_measured_decides_what_names_the_winner(run: RunFolde
     assert (run.path.parent / "mine" / "best.py").is_file()  # the weights are kept
     again = nas("resume", "runs/mine", "--trials", "19")
     assert again.code == 0 and "Ranked by " in again.out
+    file.unlink()  # and what all said is of fewer trials then
+    last = nas("resume", "runs/mine", "--trials", "20")
+    assert last.code == 0 and "Ranked by " not in last.out
+    state = RunState.load(Path("runs/mine"))
+    top = max(state.trials, key=lambda trial: (trial.score, -trial.candidate.cost.macs, -trial.number))
+    assert f"trial: {top.number}\n" in Path("runs/mine/best.yaml").read_text()
+    assert f" {top.candidate.cost.macs:,} MACs, " in Path("runs/mine/best.py").read_text()
 
 
 def test_a_line_says_a_tau_of_enough_networks_alone(run: RunFolder) -> None:

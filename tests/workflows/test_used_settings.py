@@ -91,7 +91,7 @@ OTHERS: dict[str, Any] = {
     "folds": 3, "prescreen": "naswot:4", "batch": 8, "optimizer": "adamw", "lr": 0.1, "schedule": "one_cycle",
     "warmup": 0.1, "momentum": 0.8, "weight_decay": 0.1, "grad_clip": 1.0, "ema": 0.9, "label_smoothing": 0.2,
     "dropout": 0.1, "drop_path": 0.1, "zero_init_residual": False, "early_stop": 1, "fraction": 0.5,
-    "score": "best", "cuda_graph": False, "deterministic": True, "crop": 0.1, "random_resized_crop": 0.5,
+    "score": "best", "cuda_graph": True, "deterministic": True, "crop": 0.1, "random_resized_crop": 0.5,
     "flip": False, "policy": "randaugment", "color_jitter": 0.4, "cutout": 0.5, "mixup": 0.2, "cutmix": 1.0,
     "background": "black", "levels": "0..4095", "duplicates": "drop", "group": "(a)", "columns": "a,b",
     "suffix": ".jpg", "metric": "macro-f1", "balance": "weights",

@@ -49,7 +49,7 @@ class Facts:
     @property
     def is_exhausted(self) -> bool:
         """Whether it is over before its last trial, as no untried network was found."""
-        return self.state.manifest.is_exhausted_by(self.state.trials)
+        return self.state.is_exhausted
 
     @property
     def status(self) -> str:
