@@ -34,6 +34,13 @@ class Shown:
     picture: bytes
 
 
+class PageLeft(Exception):
+    """The page was left while it was asked."""
+
+
+_LEAVING = ("Inspected target navigated or closed", "Execution context was destroyed.")
+
+
 class Browser:
     """Chromium, told over its pipe what to do."""
 
@@ -116,8 +123,15 @@ class Browser:
     def wait_for(self, condition: str, seconds: float = 20.0) -> None:
         """Wait until a condition holds in the page; after so many seconds go on."""
         end = time.monotonic() + seconds
-        while not self.value(condition) and time.monotonic() < end:
+        while not self._holds(condition) and time.monotonic() < end:
             time.sleep(0.05)
+
+    def _holds(self, condition: str) -> bool:
+        """Return whether it holds in the page, not while that is left for another."""
+        try:
+            return bool(self.value(condition))
+        except PageLeft:
+            return False
 
     def _clip(self, whole: bool) -> dict[str, Any]:
         if not whole:
@@ -141,6 +155,8 @@ class Browser:
         while True:
             answer = self._hear()
             if answer.get("id") == self._last:
+                if (said := answer.get("error", {}).get("message", "")) in _LEAVING:
+                    raise PageLeft(said)
                 assert "error" not in answer, answer
                 return dict(answer["result"])
             self._events.append(answer)

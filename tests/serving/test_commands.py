@@ -204,7 +204,7 @@ def test_other_commands_read_the_run() -> None:
     said = nas("report", RUN)
     assert said.code == 0, said
     page = Path(RUN, "report.html").read_text()
-    assert "nas init tiny.yaml --budget-flops 600000 --trials 6 --sampler random --metric score" in page
+    assert "nas init tiny.yaml --budget-flops 600000 --trials 6 --sampler random" in page
     assert "Networks are trained elsewhere; score: score, the higher the better" in page
     for command in (
         ("draw", RUN),
