@@ -12,6 +12,7 @@ from nas.exporters.forward import write_forward
 from nas.exporters.preprocess import Preparation
 from nas.exporters.scopes import Item, Leaf, Scope, build_scopes
 from nas.exporters.text import (
+    LOAD,
     WIDTH,
     Call,
     join_places,
@@ -33,13 +34,6 @@ _OWN_NAMES = {
     "torch", "nn", "Any", "OrderedDict", "Path", "chain", "load", "Network", "preprocess",
     "CLASSES", "SIZE", "MEAN", "DEVIATION",
 }  # fmt: skip
-_LOAD = '''\
-def load(path: str | Path | None = None) -> Network:
-    """The network in evaluation mode with the weights of a `.pt` file, by default the one beside this."""
-    network = Network()
-    path = path or Path(__file__).with_suffix(".pt")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.eval()'''
 
 
 def write_source(
@@ -56,16 +50,11 @@ def write_source(
     With a `preparation` it has its constants and `preprocess()`.
     """
     writer = Writer(architecture)
-    body = [*writer.write_body(writer.write_network), _LOAD]
+    body = [*writer.write_body(writer.write_network), LOAD]
     if preparation:
         body.append(preparation.source())
     standard = ["from pathlib import Path", *(["from typing import Any"] if preparation else [])]
     return write_module(write_docstring(title, facts), standard, [], body)
-
-
-def is_export(text: str) -> bool:
-    """Return whether a text is one of these files."""
-    return _LOAD in text
 
 
 def write_module(about: str, standard: Sequence[str], installed: Sequence[str], body: Sequence[str]) -> str:

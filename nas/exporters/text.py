@@ -1,4 +1,4 @@
-"""Python text: names, calls over several lines, docstrings."""
+"""Python text: names, calls over several lines, docstrings, the function that an export ends with."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ WIDTH = 110
 
 Call = str | list[tuple[str, "Call"]]
 """The text of a call, or the named arguments of a call of `chain`."""
+
+
+LOAD = '''\
+def load(path: str | Path | None = None) -> Network:
+    """The network in evaluation mode with the weights of a `.pt` file, by default the one beside this."""
+    network = Network()
+    path = path or Path(__file__).with_suffix(".pt")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network.eval()'''
+"""Of an exported file; by it one is known."""
+
+
+def is_export(text: str) -> bool:
+    """Return whether a text is an exported file."""
+    return LOAD in text
 
 
 def is_too_long(line: str) -> bool:

@@ -9,6 +9,7 @@ from shlex import quote
 from nas.cost import format_large
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, HEADLESS_FORMATS, Exporter
+from nas.exporters.text import is_export
 from nas.files import check_replaceable
 from nas.kinds import join_or
 from nas.runs.exporting import ExportConfig
@@ -139,8 +140,6 @@ def _check_kept(exporter: Exporter, file: Path, plugins: Sequence[Path | str]) -
 
 def _check_own(file: Path) -> None:
     """Raise InputError where a module, or weights beside one, would take the place of what is no export."""
-    from nas.exporters.source import is_export
-
     module = file.with_suffix(".py")
     check_replaceable(module, is_export)
     check_replaceable(file, lambda _: module.exists())

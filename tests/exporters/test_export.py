@@ -527,6 +527,19 @@ def test_weights_of_a_run_are_read_beside_the_checker(tiny_run: RunFolder) -> No
     assert said.split() == ["False", *load_file(tiny_run.weights_file(best.number))]
 
 
+def test_a_checker_begins_before_torch_is_imported(tmp_path: Path) -> None:
+    """Both import it at once then, which is most of the time of an export."""
+    code = (
+        "import sys, nas.exporters.fresh as fresh\n"
+        "def begin(): raise SystemExit(f\"{'torch' in sys.modules}\")\n"
+        "fresh.start_checker = begin\n"
+        "sys.argv[1:] = ['export', 'reference/resnet18']\n"
+        "from nas.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr.split()[-1] == "False"
+
+
 def test_a_small_network_is_compared_on_one_thread(tmp_path: Path) -> None:
     """Others would wait for one another on a busy machine, at each operator."""
     threads = []
