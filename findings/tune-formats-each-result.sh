@@ -3,11 +3,11 @@
 #
 # Software: ray[tune] 2.60.0 (PyPI), one trial on one node.
 # Expected: what a trial returns is handed on as it is. Debug lines are off, and the usual form of a call (`logger.debug("%s", x)`)
-#   formats nothing then: bytes in a result cost their way through the object store, some 10 ms for 16 MB.
+#   formats nothing then: bytes in a result cost their way through the object store, some 20 ms for 16 MB.
 # Seen: the driver's controller writes its debug lines as f-strings, which are made before anybody asks whether they are printed. The
-#   repr of each value in a result is made twice a step. 16 MB of bytes, the weights of a small network, become 60 million
-#   characters each time: 0.2 to 0.4 s in which the driver hears of no other trial, and the worker waits. A text of that length would
-#   also be made for large lists, dicts and strings; arrays and tensors shorten theirs.
+#   repr of each value in a result is made twice a step. 16 MB of bytes, the weights of a small network, become 46 million
+#   characters each time, in which the driver hears of no other trial, and the worker waits: a step took 0.9 s on a busy machine. A text
+#   of that length would also be made for large lists, dicts and strings; arrays and tensors shorten theirs.
 # The same bytes inside an object that says nothing of itself cost their way alone (nas: `SentWeights`).
 #
 # Prints how often the repr was made and the seconds of a step for both; exits with 1 where it was not made twice, or where the

@@ -18,18 +18,18 @@ def rank_by_all(session: Session, trials: Sequence[Trial]) -> None:
     have other weights.
     """
     file = session.folder.believed_file
-    scored = [trial for trial in trials if trial.score is not None]
+    scored = sum(trial.score is not None for trial in trials)
     known = find_noise(session.folder, session.manifest)
     if known is None or not session.objective.is_single or session.storage is not None:
         before = BelievedScores.read(session.folder)
-        if before and before.trials != len(scored):
+        if before and before.trials != scored:
             file.unlink()
         return
     from nas.study.belief import RANKED, ScoredPoint, compute_belief  # with SciPy
 
     points = [
         ScoredPoint(trial.number, trial.candidate.choices, trial.candidate.cost, trial.score)
-        for trial in scored
+        for trial in trials
         if trial.score is not None
     ]
     belief = compute_belief(points, known.noise, session.objective.metric.sign)
@@ -42,4 +42,4 @@ def rank_by_all(session: Session, trials: Sequence[Trial]) -> None:
         if session.folder.weights_file(trial.number).is_file()
     ]
     scores = {trial.number: belief.scores[trial.number] for trial in best}
-    BelievedScores(scores, len(points), belief.error, belief.noise, known.source).write(session.folder)
+    BelievedScores(scores, scored, belief.error, belief.noise, known.source).write(session.folder)

@@ -56,8 +56,8 @@ def _find_figures(folder: RunFolder, manifest: Manifest) -> Iterator[tuple[Path,
     if config.inherit or config.evaluator or manifest.data is None:
         return  # scores then depend on more than the proxy
     wanted = {"space_sha256": manifest.space_sha256, **describe_proxy(manifest)}
-    path = folder.path if folder.path.name not in ("", "..") else folder.path.resolve()
-    files = filter(_is_of_a_run, path.parent.glob(f"*/{folder.figures_file.name}"))
+    run = folder.path if folder.path.name not in ("", "..") else folder.path.resolve()
+    files = filter(_is_of_a_run, run.parent.glob(f"*/{folder.figures_file.name}"))
     for path in sorted(files, key=lambda path: -path.stat().st_mtime):
         kept = _read(path)
         if kept and all(kept.settings.get(key) == value for key, value in wanted.items()):

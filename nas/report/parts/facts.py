@@ -47,11 +47,6 @@ class Facts:
         self.options = _list_options(state.trials)
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether it is over before its last trial, as no untried network was found."""
-        return self.state.is_exhausted
-
-    @property
     def status(self) -> str:
         """How many trials have ended, and of what."""
         trials = self.state.trials
@@ -62,7 +57,7 @@ class Facts:
         }  # fmt: skip
         parts = [f"{states[state]:,} {word}" for state, word in words.items() if states[state]]
         listed = f": {', '.join(parts)}" if parts else ""
-        over = f"; {explain_exhausted(self.config.budget)}" if self.is_exhausted else ""
+        over = f"; {explain_exhausted(self.config.budget)}" if self.state.is_exhausted else ""
         return f"{len(self.ended):,} of {pluralise(self.config.trials, 'trial')} ended{listed}{over}. " + (
             f"Space {self.state.space.name}, {format_networks(self.state.space)}, "
             f"{describe_budget(self.config.budget)}."

@@ -74,7 +74,7 @@ def write_command(known: Facts) -> ET.Element:
         write_note(f"{_describe_data(known)}. Settings that are not the default:"),
         make_table(("setting", "~value"), given.items()),
         more,
-        *(() if known.is_exhausted else further),
+        *(() if known.state.is_exhausted else further),
     )
 
 
