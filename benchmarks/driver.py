@@ -37,7 +37,6 @@ from nas.samplers import find_sampler
 from nas.space import Choices, load_space
 from nas.space.library import find_space
 from nas.study.ledger import Ledger
-from nas.study.records import TrialResult
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult
@@ -186,7 +185,7 @@ def _go_on(study: Study, running: deque[tuple[int, Choices]], count: int) -> Non
     for _ in range(count):
         number, choices = running.popleft()
         score = _score(choices)
-        study.complete(number, EpochResult(1, score, score, seconds=1.0), TrialResult(1, 1.0))
+        study.complete(number, EpochResult(1, score, score, seconds=1.0))
         _ask(study, running, 1)
 
 

@@ -26,7 +26,6 @@ from nas.measures import Budget
 from nas.samplers import find_sampler
 from nas.space import load_space
 from nas.study.ledger import Ledger
-from nas.study.records import NO_RESULT
 from nas.study.storage import open_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult
@@ -77,7 +76,7 @@ def _ask_s(name: str, limit: str, trials: int) -> float:
             return median(asked[-10:])
         asked.append(time.process_time() - start)
         value = fmean(crc32(repr(pair).encode()) / 2**32 for pair in candidate.choices.items())
-        study.complete(candidate.number, EpochResult(1, value, value, 0.0), NO_RESULT)
+        study.complete(candidate.number, EpochResult(1, value, value, 0.0))
 
 
 def _arguments() -> argparse.Namespace:

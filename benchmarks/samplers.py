@@ -34,7 +34,6 @@ from nas.samplers import SAMPLERS, find_sampler
 from nas.space import Choices, Space, load_space
 from nas.space.resolve import Choose
 from nas.study.ledger import Ledger
-from nas.study.records import NO_RESULT
 from nas.study.storage import open_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult
@@ -124,7 +123,7 @@ def _asks(name: str) -> tuple[float, float]:
             break
         asked.append(time.perf_counter() - start)
         value = score(candidate.choices)
-        study.complete(candidate.number, EpochResult(1, value, value, 0.0), NO_RESULT)
+        study.complete(candidate.number, EpochResult(1, value, value, 0.0))
         if candidate.number == ASKED_FROM - 1:
             current[0] = find_sampler(name)
     late = asked[ASKED_FROM:]

@@ -16,7 +16,7 @@ from nas.measures import Budget
 from nas.samplers import SamplerFactory, find_sampler
 from nas.space import Choices, Space
 from nas.study.ledger import Ledger
-from nas.study.records import Candidate, Trial, TrialResult, TrialState
+from nas.study.records import Candidate, Trial, TrialState
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.testing.spaces import ByRejection
@@ -98,14 +98,14 @@ def asked(queue: TrialQueue) -> Candidate:
     return candidate
 
 
-def after(epoch: int, value: float) -> EpochResult:
-    """What an epoch of no time gave."""
-    return EpochResult(epoch, value, value, seconds=0.0)
+def after(epoch: int, value: float, seconds: float = 0.0) -> EpochResult:
+    """What an epoch gave."""
+    return EpochResult(epoch, value, value, seconds)
 
 
 def end(study: Study, number: int, score: float, seconds: float = 0.0) -> Trial:
     """End a trial of one epoch."""
-    return study.complete(number, after(1, score), TrialResult(epochs=1, seconds=seconds))
+    return study.complete(number, after(1, score, seconds))
 
 
 def run(study: Study, until: int = 10**9) -> None:

@@ -14,7 +14,7 @@ from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.space import Space, dump_space
 from nas.study.ledger import Ledger
-from nas.study.records import Candidate, TrialResult
+from nas.study.records import Candidate
 from nas.study.storage import claim_storage
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, FailureReason
 
@@ -67,16 +67,15 @@ def _write_trial(
     if fate == "running":
         return
     if fate == "failed":
-        ledger.fail(number, Failure(FailureReason.NAN_LOSS, message), TrialResult(seconds=0.5))
+        ledger.fail(number, Failure(FailureReason.NAN_LOSS, message))
         return
     best = 0.5 + 0.3 * places[0] + 0.05 * places[-1] + rng.gauss(0, 0.02)
     for epoch in range(1, epochs + 1):
         value = best * (1 - math.exp(-epoch)) / (1 - math.exp(-epochs))
+        result = EpochResult(epoch, value, value, 1.0)
         if fate == "pruned" or epoch < epochs:
-            ledger.report(number, epoch, value)
+            ledger.report(number, result)
         if fate == "pruned":
-            ledger.prune(number, TrialResult(epochs=1, seconds=1.0))
+            ledger.prune(number)
             return
-    ledger.complete(
-        number, EpochResult(epochs, best, best, 1.0), TrialResult(epochs=epochs, seconds=float(epochs))
-    )
+    ledger.complete(number, EpochResult(epochs, best, best, 1.0))

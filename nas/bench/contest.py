@@ -26,7 +26,7 @@ from nas.space.library import find_space
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.belief import RANKED, ScoredPoint, compute_belief
 from nas.study.ledger import Ledger
-from nas.study.records import NO_RESULT, Candidate, Counts
+from nas.study.records import Candidate, Counts
 from nas.study.storage import open_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult
@@ -174,7 +174,7 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     while (candidate := _ask(study, asked_s)) is not None:
         entry = table.entries[candidate.identity]
         seen = contest.observe(candidate.identity, seed)
-        study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
+        study.complete(candidate.number, EpochResult(1, seen, seen, 0.0))
         # As `find_best` has it: the highest score, then the cheaper, then the earlier.
         rank = (-seen, candidate.cost.macs, candidate.number)
         best.append(entry.true_score if rank < first else best[-1])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from nas.importing import format_error
-from nas.study.records import Candidate, Trial, TrialResult
+from nas.study.records import Candidate, Trial
 from nas.study.rules import Progress
 from nas.training.base import (
     EpochResult,
@@ -58,15 +58,15 @@ class TrialQueue(Progress, Protocol):
         """Take the result of an epoch that is not the last. Return whether the trial goes on."""
         ...
 
-    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+    def complete(self, number: int, last: EpochResult) -> Trial:
         """Take the end of a trial that was trained to its last epoch."""
         ...
 
-    def prune(self, number: int, result: TrialResult) -> Trial:
-        """Take the end of a trial that does not go on."""
+    def prune(self, number: int) -> Trial:
+        """Take the end of a trial that does not go on after the epoch that was reported last."""
         ...
 
-    def fail(self, number: int, failure: Failure, result: TrialResult) -> Trial:
+    def fail(self, number: int, failure: Failure) -> Trial:
         """Take the end of a trial that has no score."""
         ...
 
@@ -131,7 +131,6 @@ class AttemptStep:
     `done`: there will be no other step.
     """
 
-    result: TrialResult
     epoch: EpochResult | None = None
     failure: Failure | None = None
     misuse: str | None = None
@@ -147,9 +146,10 @@ class Attempt:
         self._number = number
         self._parent = parent
         self._training: Training | None = None
-        self._result = TrialResult()
+        self._epoch = 0
         self._weights = b""
-        self._build_s = 0.0
+        self._begun = _NOTHING
+        """What the first epoch tells of what was before it."""
 
     def build(self) -> AttemptStep | None:
         """Build the training, which the first step does otherwise. Return what that came to if it failed."""
@@ -163,28 +163,28 @@ class Attempt:
         try:
             return work()
         except TrainingFailed as error:
-            return AttemptStep(self._result, failure=error.failure)
+            return AttemptStep(failure=error.failure)
         except EvaluatorError as error:
-            return AttemptStep(self._result, misuse=f"evaluator {self._evaluator}: {error}")
+            return AttemptStep(misuse=f"evaluator {self._evaluator}: {error}")
         except Exception as error:
             # Whatever a user's block or evaluator raises costs one trial, never the search.
             return self.fail(error)
 
     def fail(self, error: BaseException) -> AttemptStep:
         """Return the end of the trial by an exception."""
-        return AttemptStep(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
+        return AttemptStep(failure=Failure(FailureReason.ERROR, describe_error(error)))
 
     def _build(self) -> None:
         if self._training is None:
             start = time.perf_counter()
             self._training = expect_training(self._begin())
-            self._build_s = time.perf_counter() - start
+            self._begun = {**self._begun, "build_s": time.perf_counter() - start}
 
     def _train(self) -> AttemptStep:
         self._build()
         assert self._training is not None
-        epoch = _check_result(self._training.epoch(), self._result.epochs + 1)
-        epoch, self._build_s = replace(epoch, build_s=self._build_s), 0.0
+        epoch = replace(_check_result(self._training.epoch(), self._epoch + 1), **self._begun)
+        self._epoch, self._begun = epoch.epoch, _NOTHING
         done = bool(self._training.done)
         if done:
             import safetensors.torch
@@ -192,8 +192,7 @@ class Attempt:
             state = dict(self._training.state_dict())
             _check_finite(state, epoch.epoch)
             self._weights = safetensors.torch.save(state)
-        self._result = self._result.add(epoch)
-        return AttemptStep(self._result, epoch, done=done)
+        return AttemptStep(epoch, done=done)
 
     def _begin(self) -> Training:
         """Return the training, from the parent's weights, or from scratch where there is nothing to
@@ -205,16 +204,18 @@ class Attempt:
             try:
                 training = self._evaluator(self._choices, self._number, parent)
             except NotInherited as error:
-                why = f"from trial {parent.number}: {error}"
-                self._result = replace(self._result, not_inherited=why)
+                self._begun = {**_NOTHING, "not_inherited": f"from trial {parent.number}: {error}"}
             else:
-                self._result = replace(self._result, parent=parent.number)
+                self._begun = {**_NOTHING, "parent": parent.number}
                 return training
         return self._evaluator(self._choices, self._number, None)
 
     def dump_weights(self) -> bytes:
         """Return the network's state after the last epoch, as safetensors."""
         return self._weights
+
+
+_NOTHING: dict[str, Any] = {"build_s": 0.0, "parent": None, "not_inherited": None}
 
 
 def tell(
@@ -234,16 +235,16 @@ def tell(
     if step.misuse:
         raise EvaluatorError(step.misuse)
     if step.failure:
-        observer.finished(queue.fail(number, step.failure, step.result))
+        observer.finished(queue.fail(number, step.failure))
         return False
     assert step.epoch is not None
     if step.done:
         observer.epoch(candidate, step.epoch)
         observer.trained(candidate, step.epoch.score, weights())
-        observer.finished(queue.complete(number, step.epoch, step.result))
+        observer.finished(queue.complete(number, step.epoch))
         return False
     # A pruner's word is written at once: asked again after a stop here, it may say something else.
-    stopped = None if queue.report(number, step.epoch) else queue.prune(number, step.result)
+    stopped = None if queue.report(number, step.epoch) else queue.prune(number)
     observer.epoch(candidate, step.epoch)
     if stopped is not None:
         observer.finished(stopped)

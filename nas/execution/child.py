@@ -40,7 +40,7 @@ from nas.execution.base import (
 from nas.execution.local import LocalExecutor
 from nas.execution.worker_process import prepare_process
 from nas.malloc import release_memory
-from nas.study.records import Candidate, TrialResult
+from nas.study.records import Candidate
 from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class _ChildAttempt:
         self._begin = ("build", candidate.choices, candidate.number, parent)
         self._limit = limit
         self._taken_s = 0.0
-        self._last = TrialResult()
+        self._epoch = 0
         self._is_built = False
         self._weights = b""
 
@@ -130,14 +130,14 @@ class _ChildAttempt:
             step, self._weights = self._child.ask(("step",), allowed and allowed - self._taken_s)
             self._taken_s += time.monotonic() - start
         except _Hung as error:
-            where = f"epoch {self._last.epochs + 1}" if self._is_built else "its preparation"
+            where = f"epoch {self._epoch + 1}" if self._is_built else "its preparation"
             text = f"{self._limit:g} s were over in {where}, which did not end{error}"
-            return AttemptStep(self._last, failure=Failure(FailureReason.TIMEOUT, text))
+            return AttemptStep(failure=Failure(FailureReason.TIMEOUT, text))
         except _Ended as error:
             if self._tries < TRIES:
                 raise _Again from None
-            return AttemptStep(self._last, failure=describe_deaths(self._tries, str(error)))
-        self._last = step.result
+            return AttemptStep(failure=describe_deaths(self._tries, str(error)))
+        self._epoch = step.epoch.epoch if step.epoch else self._epoch
         return step
 
     def dump_weights(self) -> bytes:

@@ -29,7 +29,7 @@ from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
 from nas.execution.ray_worker import WEIGHTS, WorkerPlace
-from nas.study.records import Candidate, TrialResult
+from nas.study.records import Candidate
 from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 
 
@@ -49,7 +49,7 @@ class Trials:
         self._evaluator = evaluator
         self._watch = watch
         self._began: dict[str, float] = {}
-        self._last: dict[str, TrialResult] = {}
+        self._epochs: dict[str, int] = {}
         self._running: dict[str, Candidate] = {}
         self._weights: dict[str, bytes] = {}
         self._again: list[Candidate] = []
@@ -109,7 +109,8 @@ class Trials:
         candidate = self._running.get(trial_id)
         if candidate is None:  # Tune calls a trial complete that it was told to stop
             return False
-        self._last[trial_id] = step.result
+        if step.epoch:
+            self._epochs[trial_id] = step.epoch.epoch
         self._observer.note_step(candidate.number, place.node, place.gpu_bytes)
         goes_on = self._tell(candidate, step, lambda: self._weights.pop(trial_id))
         if not goes_on:
@@ -118,13 +119,12 @@ class Trials:
 
     def take_death(self, trial_id: str, report: str) -> None:
         candidate = self._running.pop(trial_id)
-        result = self._last.pop(trial_id, TrialResult())
         limit = find_time_limit(self._evaluator, candidate.number)
         began = self._began.get(trial_id, math.inf)
         if limit and time.monotonic() - began >= extend_limit(limit):  # its worker ended itself
-            text = f"{limit:g} s were over in epoch {result.epochs + 1}, which did not end"
+            text = f"{limit:g} s were over in epoch {self._epochs.get(trial_id, 0) + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
-            self._tell(candidate, AttemptStep(result, failure=failure), bytes)
+            self._tell(candidate, AttemptStep(failure=failure), bytes)
             return
         # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
         with_machine = has_lost_machine(report)
@@ -134,7 +134,7 @@ class Trials:
         else:
             tries = sum(self._deaths[candidate.number, either] for either in (True, False))
             failure = describe_deaths(tries, describe_death(report))
-            self._tell(candidate, AttemptStep(result, failure=failure), bytes)
+            self._tell(candidate, AttemptStep(failure=failure), bytes)
 
     def _tell(self, candidate: Candidate, step: AttemptStep, weights: Callable[[], bytes]) -> bool:
         """Do as `tell` does. Raises Abort where the queue gives up: other trials are under way."""

@@ -25,7 +25,7 @@ from nas.space import Choices, Space
 from nas.space.feasible import Domain
 from nas.space.plugins import read_plugins
 from nas.study.ledger import Ledger
-from nas.study.records import FINITE, Candidate, Counts, Rejected, Trial, TrialResult, TrialState
+from nas.study.records import FINITE, Candidate, Counts, Rejected, Trial, TrialState
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult, Failure, FailureReason
@@ -152,7 +152,7 @@ class OpenRun:
         value = _read_score(number, score)
         with self._turn() as study:
             _check_running(study, number)
-            trial = study.complete(number, EpochResult(1, value, value, seconds=0.0), TrialResult(epochs=1))
+            trial = study.complete(number, EpochResult(1, value, value, seconds=0.0))
             self._changed = True
             self._name_best(study)
             return trial

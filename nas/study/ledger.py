@@ -26,13 +26,12 @@ from nas.samplers.verbosity import quiet_optuna
 from nas.study.database import Database
 from nas.study.pruning import JudgedStorage, judge
 from nas.study.records import (
-    NO_RESULT,
     Candidate,
     Counts,
     RejectionReason,
     Trial,
-    TrialResult,
     TrialState,
+    cut_curve,
     dump_candidate,
     read_trial,
 )
@@ -250,19 +249,19 @@ class Ledger:
         self._drivers[candidate.number] = driver or ""
         return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected or {})
 
-    def report(self, number: int, epoch: int, value: float) -> None:
-        """Write the metric of a running trial after an epoch, counted from 1.
+    def report(self, number: int, result: EpochResult) -> None:
+        """Write the metric of a running trial after an epoch, and keep the rest for its end.
 
-        Values of later epochs are those of an attempt that died; they count no longer. Raises NasError where
-        another driver has taken the trial over.
+        Later epochs that were reported before are those of an attempt that died; they count no longer. Raises
+        NasError where another driver has taken the trial over.
         """
         with self.turn():
             self._check_own(number)
-            self._storage.set_trial_intermediate_value(self.get_trial_id(number), epoch, value)
+            self._storage.set_trial_intermediate_value(self.get_trial_id(number), result.epoch, result.value)
         trial = self._trials[number]
-        if epoch <= max(trial.curve, default=0):
+        if result.epoch <= max(trial.curve, default=0):
             self._notes.pop(number, None)
-        self._trials[number] = replace(trial, curve={**_cut_curve(epoch - 1, trial.curve), epoch: value})
+        self._trials[number] = trial.add(result)
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
         """Return what a pruner says of a running trial after its last reported epoch.
@@ -284,23 +283,23 @@ class Ledger:
         self._notes[number] = judged.trial.system_attrs
         return stops
 
-    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+    def complete(self, number: int, last: EpochResult) -> Trial:
         """Write the last epoch of a trial, and its end."""
-        score = last.score
-        assert math.isfinite(score), "a trial without a score is a failed trial"
-        data = result.to_data()
-        return self._finish(number, TrialState.COMPLETE, score, data, last, result=result, score=score)
+        assert math.isfinite(last.score), "a trial without a score is a failed trial"
+        trial = replace(self._trials[number].add(last), state=TrialState.COMPLETE, score=last.score)
+        return self._finish(trial, last.score, last)
 
-    def prune(self, number: int, result: TrialResult) -> Trial:
+    def prune(self, number: int) -> Trial:
         """Write the end of a trial that was stopped after an epoch, whose value is Optuna's for it, as in
         Optuna's own studies. It is no score: it does not compare with one of a full training."""
-        value = self._trials[number].curve[result.epochs]
-        return self._finish(number, TrialState.PRUNED, value, result.to_data(), result=result)
+        trial = replace(self._trials[number], state=TrialState.PRUNED)
+        return self._finish(trial, trial.curve[max(trial.curve)])
 
-    def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
-        """Write the end of a trial that has no score."""
-        data = {**result.to_data(), "reason": failure.reason.value, "message": failure.message}
-        return self._finish(number, TrialState.FAILED, None, data, result=result, failure=failure)
+    def fail(self, number: int, failure: Failure) -> Trial:
+        """Write the end of a trial that has no score. It has what the last attempt has reported."""
+        trial = self._trials[number]
+        curve = cut_curve(trial.result.epochs, trial.curve)
+        return self._finish(replace(trial, state=TrialState.FAILED, curve=curve, failure=failure), None)
 
     def sample(self, space: Space, choose: Choose) -> tuple[Choices, Distributions]:
         """Return a point of a space, and the options of its decisions as Optuna has them."""
@@ -323,40 +322,27 @@ class Ledger:
         self._rejected.update(rejected)
         return trial
 
-    def _finish(
-        self,
-        number: int,
-        state: TrialState,
-        value: float | None,
-        data: Mapping[str, Any],
-        last: EpochResult | None = None,
-        **changes: Any,
-    ) -> Trial:
+    def _finish(self, trial: Trial, value: float | None, last: EpochResult | None = None) -> Trial:
         """Write a trial's end. The state comes last: a trial whose state is written has its result."""
+        number, data = trial.number, trial.result.to_data()
+        if trial.failure:
+            data |= {"reason": trial.failure.reason.value, "message": trial.failure.message}
         trial_id, values = self.get_trial_id(number), None if value is None else [value]
         with self.turn(), write_together(self._storage):
             self._check_own(number)
             if last is not None:
                 self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
             self._storage.set_trial_user_attr(trial_id, "result", data)
-            self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
+            self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[trial.state], values)
         self._notes.pop(number, None)
         self._drivers.pop(number, None)
-        before = self._trials[number]
-        self._states[before.state.value] -= 1
-        self._states[state.value] += 1
-        curve = _cut_curve(changes["result"].epochs, before.curve)
-        if last is not None:
-            curve = {**_cut_curve(last.epoch - 1, before.curve), last.epoch: last.value}
-        self._trials[number] = replace(before, state=state, curve=curve, **changes)
-        return self._trials[number]
+        self._states[self._trials[number].state.value] -= 1
+        self._states[trial.state.value] += 1
+        self._trials[number] = trial
+        return trial
 
 
 _DRIVER = "driver"
 _METRIC_NAMES = "study:metric_names"
 """As Optuna has them, whose own setter warns that it may change."""
 _WANTED = "nas:trials"
-
-
-def _cut_curve(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
-    return {e: value for e, value in curve.items() if e <= epoch}

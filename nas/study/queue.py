@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nas.study.ledger import Ledger
 from nas.study.objective import Objective
-from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, find_best
+from nas.study.records import Candidate, Counts, Trial, find_best
 from nas.study.rules import FailureRule, is_unfinished, judge_failure
 from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training, find_time_limit
 
@@ -151,17 +151,17 @@ class FixedQueue:
         return self._failed or (self._find_end() if is_unfinished(self) else None)
 
     def report(self, number: int, result: EpochResult) -> bool:
-        self.ledger.report(number, result.epoch, result.value)
+        self.ledger.report(number, result)
         return True
 
-    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
-        return self.ledger.complete(number, last, result)
+    def complete(self, number: int, last: EpochResult) -> Trial:
+        return self.ledger.complete(number, last)
 
-    def prune(self, number: int, result: TrialResult) -> Trial:
-        return self.ledger.prune(number, result)
+    def prune(self, number: int) -> Trial:
+        return self.ledger.prune(number)
 
-    def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
-        trial = self.ledger.fail(number, failure, result)
+    def fail(self, number: int, failure: Failure) -> Trial:
+        trial = self.ledger.fail(number, failure)
         self._failed = self._failed or judge_failure(self._rules, trial, self)
         return trial
 

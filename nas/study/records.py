@@ -105,6 +105,8 @@ class TrialResult:
             limit=float(f"{epoch.limit.images_s:.4g}") if epoch.limit else None,
             limited_by=epoch.limit.by if epoch.limit else None,
             eager=epoch.eager,
+            parent=self.parent if epoch.parent is None else epoch.parent,
+            not_inherited=epoch.not_inherited or self.not_inherited,
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -125,8 +127,9 @@ NO_RESULT = TrialResult()
 class Trial:
     """One trial as the ledger has it.
 
-    `score`: of a complete trial, else None. `curve`: the metric by epoch, counted from 1. `job`: the name of
-    a training that was decided beforehand. `prescreen`: the zero-cost score by which it was chosen.
+    `score`: of a complete trial, else None. `curve`: the metric by epoch, counted from 1. `result`: of a
+    trial that runs, what its writer has heard. `job`: the name of a training that was decided beforehand.
+    `prescreen`: the zero-cost score by which it was chosen.
 
     Of a trial that was read from its storage alone: `began`, `ended`, when it was entered and when it ended;
     `bred_from`, the trial that its sampler made it from. `too_slow`: its network was measured, and took
@@ -154,6 +157,18 @@ class Trial:
     @property
     def is_running(self) -> bool:
         return self.state is TrialState.RUNNING
+
+    def add(self, epoch: EpochResult) -> Trial:
+        """Return the trial after one more epoch. One that is not later than the last is of a training that
+        was begun anew, and what was before it counts no longer."""
+        before = self.result if epoch.epoch > self.result.epochs else NO_RESULT
+        curve = {**cut_curve(epoch.epoch - 1, self.curve), epoch.epoch: epoch.value}
+        return replace(self, curve=curve, result=before.add(epoch))
+
+
+def cut_curve(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
+    """Return a curve up to an epoch."""
+    return {e: value for e, value in curve.items() if e <= epoch}
 
 
 class RejectionReason(StrEnum):

@@ -36,13 +36,11 @@ from nas.study.objective import ACCURACY, Objective
 from nas.study.proposals import Proposal, derive_seed, drop_parent, follow, guard_proposal, suggest
 from nas.study.queue import WAIT_S
 from nas.study.records import (
-    NO_RESULT,
     Candidate,
     Counts,
     Rejected,
     RejectionReason,
     Trial,
-    TrialResult,
     dump_candidate,
     find_best,
     rank_trial,
@@ -218,21 +216,21 @@ class Study:
 
     def report(self, number: int, result: EpochResult) -> bool:
         """Take the result of an epoch of a running trial. Return whether the trial goes on."""
-        self.ledger.report(number, result.epoch, result.value)
+        self.ledger.report(number, result)
         self._mirror[number].intermediate_values = compute_rewards(self.ledger.trials[number], self.objective)
         return self._pruner is None or not self.ledger.should_prune(number, self._pruner)
 
-    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+    def complete(self, number: int, last: EpochResult) -> Trial:
         """Take the end of a trial that was trained to its last epoch."""
-        return self._end(self.ledger.complete(number, last, result))
+        return self._end(self.ledger.complete(number, last))
 
-    def prune(self, number: int, result: TrialResult) -> Trial:
-        """Take the end of a trial that was stopped after an epoch that was reported."""
-        return self._end(self.ledger.prune(number, result))
+    def prune(self, number: int) -> Trial:
+        """Take the end of a trial that was stopped after the epoch that was reported last."""
+        return self._end(self.ledger.prune(number))
 
-    def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
+    def fail(self, number: int, failure: Failure) -> Trial:
         """Take the end of a trial that has no score."""
-        trial = self._end(self.ledger.fail(number, failure, result))
+        trial = self._end(self.ledger.fail(number, failure))
         self._failed = self._failed or judge_failure(self._rules, trial, self)
         return trial
 

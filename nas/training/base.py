@@ -154,6 +154,9 @@ class EpochResult:
     on in `train_s`, steps alone. `build_s`: seconds before the first epoch in which the training was built.
     `limit`: how fast it could be. `lr`: the learning rate of the last step. `eager`: why its passes were not
     replayed as a CUDA graph that was asked for.
+
+    What trains it adds to the first epoch `build_s`, and of a trial that was to start from another's weights
+    `parent`, the number of that trial, or `not_inherited`, why it could not.
     """
 
     epoch: int
@@ -171,6 +174,8 @@ class EpochResult:
     limit: Limit | None = None
     lr: float | None = None
     eager: str | None = None
+    parent: int | None = None
+    not_inherited: str | None = None
 
     @property
     def images_per_s(self) -> float:

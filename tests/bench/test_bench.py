@@ -34,7 +34,7 @@ from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
 from nas.space.plugins import read_plugins
 from nas.study.ledger import Ledger
-from nas.study.records import NO_RESULT, Counts
+from nas.study.records import Counts
 from nas.study.storage import open_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult
@@ -241,7 +241,7 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(
     while (candidate := study.ask()) is not None:
         assert budget.admits(candidate.amount)
         seen = table.entries[candidate.identity].observe(candidate.identity, 7 if noisy else None)
-        study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
+        study.complete(candidate.number, EpochResult(1, seen, seen, 0.0))
         best.append(table.entries[study.best(1)[0].candidate.identity].true_score)
     assert outcome.best == tuple(best) and len(best) == 8
     assert len(outcome.asked_s) == 8 and min(outcome.asked_s) > 0

@@ -31,7 +31,6 @@ from nas.execution.local import LocalExecutor
 from nas.execution.ray_address import describe_login
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator, NetworkKey
-from nas.study.records import TrialResult
 from nas.study.storage import open_storage
 from nas.workflows.observer import Observer
 
@@ -109,7 +108,7 @@ def test_a_training_is_named_by_its_job_whatever_else_its_ledger_has() -> None:
 
     before = queue("a", "b")
     for _ in range(2):
-        before.complete(asked(before).number, after(1, 0.5), TrialResult(epochs=1))
+        before.complete(asked(before).number, after(1, 0.5))
     now = queue("b", "c")
     candidate = asked(now)
     observer = MeteredObserver(Observer(), now, {"run": "one"}, "here")

@@ -23,7 +23,6 @@ from nas.report import heartbeat
 from nas.report.heartbeat import Heartbeat, waiting
 from nas.report.search_screen import SearchScreen
 from nas.report.training import TrainScreen
-from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason
 from nas.workflows.observer import Round
 
@@ -73,7 +72,7 @@ def test_what_a_log_says_while_a_search_starts(clock: list[float]) -> None:
     screen.epoch(first, after(1, 0.5))
     screen.started(second)
     assert screen.lines(1.5) == ["Training: trial 0: epoch 1/4, score 0.5000, trial 1: epoch 0/4 ... 3 s"]
-    screen.finished(queue.complete(first.number, after(4, 0.5), TrialResult(epochs=4)))
+    screen.finished(queue.complete(first.number, after(4, 0.5)))
     # how long trials take is known now
     assert screen.lines(59) == []
     assert screen.lines(2) == ["Training: trial 1: epoch 0/4 ... 60 s"]

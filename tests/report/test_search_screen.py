@@ -11,7 +11,6 @@ from rich.console import Console
 from toys import after, asked, study
 
 from nas.report.search_screen import SearchScreen
-from nas.study.records import TrialResult
 from nas.training.base import Failure, FailureReason
 from nas.workflows.observer import Round
 
@@ -26,7 +25,7 @@ def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch)
     screen.began(cast(Any, "a session"))
     screen.round(queue, Round.SEARCH, 4, 4)
     failure = Failure(FailureReason.WORKER_DIED, "4 times; its machine has gone, or Ray on it")
-    screen.finished(queue.fail(asked(queue).number, failure, TrialResult()))
+    screen.finished(queue.fail(asked(queue).number, failure))
     assert said.getvalue().startswith("[1/4, 1 failed] trial 0: failed: worker_died: 4 times; its")
 
 
@@ -47,6 +46,6 @@ def test_the_time_left_is_of_the_epochs_that_are_left(monkeypatch: pytest.Monkey
         screen.epoch(first, after(epoch, 0.5))
         screen.epoch(second, after(epoch, 0.5))
     clock[0] += 14  # seven epochs, of which nine are left
-    screen.finished(queue.complete(first.number, after(4, 0.5), TrialResult(epochs=4)))
+    screen.finished(queue.complete(first.number, after(4, 0.5)))
     assert said.getvalue().startswith("[1/4] trial 0: score 0.5000, ")
     assert said.getvalue().endswith(", 18 s left\n")

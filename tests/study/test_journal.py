@@ -13,7 +13,7 @@ from toys import after, asked, run, study
 
 from nas.errors import InputError, NasError
 from nas.study.journal import DamagedJournal
-from nas.study.records import Trial, TrialResult
+from nas.study.records import Trial
 from nas.study.repair import Repair, repair_journal
 from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
@@ -33,11 +33,11 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         s.report(number, after(1, number / 10))
         s.report(number, after(2, number / 8))
         if number == 3:
-            s.fail(number, Failure(FailureReason.ERROR, "no"), TrialResult(epochs=2))
+            s.fail(number, Failure(FailureReason.ERROR, "no"))
         elif number == 4:
-            s.prune(number, TrialResult(epochs=2))
+            s.prune(number)
         else:
-            s.complete(number, after(3, number / 5), TrialResult(epochs=3, seconds=1.0))
+            s.complete(number, after(3, number / 5))
         running.append(asked(s).number)
     return journal
 

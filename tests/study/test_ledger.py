@@ -8,6 +8,7 @@ import json
 import random
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,17 +47,43 @@ def test_what_is_known_is_what_is_written(journal: Path) -> None:
     s = study(journal, trials=6)
     for number in range(5):
         assert asked(s).number == number
-        s.report(number, after(1, 0.25))
-        s.report(number, after(2, 0.5))
-    s.complete(0, after(3, 0.75), TrialResult(epochs=3, seconds=2.5))
-    s.prune(1, TrialResult(epochs=2, seconds=1.0, parent=0))
-    s.fail(2, Failure(FailureReason.ERROR, "no"), TrialResult(epochs=2, batch=32))
-    s.fail(3, Failure(FailureReason.WORKER_DIED, "4 times"))  # of no attempt there is a result
+        s.report(number, replace(after(1, 0.25, seconds=1.5), parent=0 if number == 1 else None))
+        s.report(number, replace(after(2, 0.5, seconds=0.25), batch=32))
+    assert asked(s).number == 5
+    s.complete(0, after(3, 0.75, seconds=1.0))
+    s.prune(1)
+    s.fail(2, Failure(FailureReason.ERROR, "no"))
+    s.fail(5, Failure(FailureReason.WORKER_DIED, "4 times"))  # of no attempt there is a result
     (theirs,) = read_trials(journal, "nas")
-    assert theirs == list(s.trials) == list(Ledger(claim_storage(journal), "nas").trials)
-    assert [t.state.value for t in theirs] == ["complete", "pruned", "failed", "failed", "running"]
+    assert theirs == list(Ledger(claim_storage(journal), "nas").trials)
+    assert theirs == [replace(t, result=TrialResult()) if t.is_running else t for t in s.trials]
+    assert [t.state.value for t in theirs] == ["complete", "pruned", "failed", "running", "running", "failed"]
     two = {1: 0.25, 2: 0.5}
-    assert [dict(t.curve) for t in theirs] == [two | {3: 0.75}, two, two, {}, two]
+    assert [dict(t.curve) for t in theirs] == [two | {3: 0.75}, two, two, two, two, {}]
+    assert [t.result for t in theirs if not t.is_running] == [
+        TrialResult(epochs=3, seconds=2.75),
+        TrialResult(epochs=2, seconds=1.75, batch=32, parent=0),
+        TrialResult(epochs=2, seconds=1.75, batch=32),
+        TrialResult(),
+    ]
+
+
+def test_a_result_is_of_the_attempt_that_ended(journal: Path) -> None:
+    """One attempt died in its third epoch, by its worker or with the driver."""
+    for resumed in (False, True):
+        number = 1 if resumed else 0
+        s = study(journal, trials=number + 1)
+        assert asked(s).number == number
+        for epoch in (1, 2):
+            s.report(number, replace(after(epoch, 0.1, seconds=8.0), not_inherited="other widths"))
+        if resumed:
+            s = study(journal, trials=number + 1)
+            assert asked(s).number == number
+        for epoch in (1, 2):
+            s.report(number, after(epoch, 0.2, seconds=1.0))
+        trial = s.complete(number, after(3, 0.3, seconds=1.0))
+        assert trial.result == TrialResult(epochs=3, seconds=3.0)
+        assert trial.curve == {1: 0.2, 2: 0.2, 3: 0.3}
 
 
 def test_epochs_of_an_attempt_that_died_are_not_those_of_a_shorter_one(journal: Path) -> None:
@@ -68,7 +95,7 @@ def test_epochs_of_an_attempt_that_died_are_not_those_of_a_shorter_one(journal: 
     again = study(journal, trials=1)
     asked(again)
     again.report(0, after(1, 0.2))
-    trial = again.complete(0, after(2, 0.4), TrialResult(epochs=2))
+    trial = again.complete(0, after(2, 0.4))
     assert trial.curve == {1: 0.2, 2: 0.4}
     assert [[trial]] == read_trials(journal, "nas")
 

@@ -19,7 +19,7 @@ from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
 from nas.study.objective import ACCURACY, Factor, Objective, parse_objective
 from nas.study.pareto import compute_hypervolume, find_front, find_worst_costs
-from nas.study.records import Candidate, Trial, TrialResult, TrialState, find_best
+from nas.study.records import Candidate, Trial, TrialState, find_best
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.training.base import ACCURACY_METRIC
@@ -203,9 +203,9 @@ def go_on(s: Study, until: int = 10**9) -> list[Trial]:
         number = candidate.number
         s.report(number, after(1, accuracy(candidate.cost) / 2))
         if number % 10 == 9:
-            s.prune(number, TrialResult(epochs=1))
+            s.prune(number)
         else:
-            s.complete(number, after(2, accuracy(candidate.cost)), TrialResult(epochs=2))
+            s.complete(number, after(2, accuracy(candidate.cost)))
     return list(s.trials)
 
 

@@ -23,7 +23,7 @@ from nas.execution.local import LocalExecutor
 from nas.study.ledger import Ledger
 from nas.study.objective import parse_objective
 from nas.study.pruning import PRUNERS, find_pruner
-from nas.study.records import Trial, TrialResult, TrialState
+from nas.study.records import Trial, TrialState
 from nas.study.study import Study
 from nas.training.base import ACCURACY_METRIC, EpochResult, Metric
 from nas.workflows.observer import Observer
@@ -193,11 +193,11 @@ def test_stopped_between_a_pruners_word_and_its_write(
     prune = Ledger.prune
     stopped: list[int] = []
 
-    def stop_first(ledger: Ledger, number: int, result: TrialResult) -> Trial:
+    def stop_first(ledger: Ledger, number: int) -> Trial:
         if number not in stopped:
             stopped.append(number)
             raise KeyboardInterrupt
-        return prune(ledger, number, result)
+        return prune(ledger, number)
 
     monkeypatch.setattr(Ledger, "prune", stop_first)
     parts = opened(where, name)
@@ -241,7 +241,7 @@ def test_a_pruner_sees_no_values_of_an_attempt_that_died(tmp_path: Path) -> None
     assert asked(again).number == number
     assert again.report(number, after(1, 0.2)) and not again.report(number, after(2, -0.3))
     assert pruner.seen == [{1: 0.2}, {1: 0.2, 2: -0.3}]
-    again.prune(number, TrialResult(epochs=2))
+    again.prune(number)
     assert again.trials[0].curve == {1: 0.2, 2: -0.3}
     assert list(study(tmp_path / "journal", trials=1).trials) == list(again.trials)
 

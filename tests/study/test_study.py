@@ -113,7 +113,7 @@ def test_an_attempt_that_died_leaves_no_scores_to_the_one_that_was_stopped(journ
     again = study(journal, trials=1)
     assert asked(again).number == number
     again.report(number, after(1, 0.2))
-    again.prune(number, TrialResult(epochs=1))
+    again.prune(number)
     (pruned,) = again.trials
     assert pruned.curve == {1: 0.2} and pruned.result == TrialResult(epochs=1)
 
@@ -242,7 +242,7 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal: Path) -> None
     number = asked(s).number
     for epoch, value in ((1, 0.5), (2, 0.9)):
         s.report(number, after(epoch, value))
-    s.prune(number, TrialResult(epochs=2))
+    s.prune(number)
     end(s, asked(s).number, 0.1)
     pruned = s.trials[0]
     assert (pruned.state, pruned.score, pruned.curve) == (TrialState.PRUNED, None, {1: 0.5, 2: 0.9})
@@ -284,7 +284,7 @@ def test_samplers_take_pruned_failed_and_running_trials(journal: Path, sampler: 
                 s.fail(candidate.number, Failure(FailureReason.ERROR, "no"))
             case 1:
                 s.report(candidate.number, after(1, score(candidate.choices)))
-                s.prune(candidate.number, TrialResult(epochs=1))
+                s.prune(candidate.number)
             case _:
                 end(s, candidate.number, score(candidate.choices))
     assert s.counts.running == len(running)
@@ -310,7 +310,7 @@ def test_tpe_learns_from_trials_that_were_stopped(journal: Path) -> None:
             value = sign * total(candidate.choices)
             s.report(candidate.number, after(1, value))
             if stopped:
-                s.prune(candidate.number, TrialResult(epochs=1))
+                s.prune(candidate.number)
             else:
                 end(s, candidate.number, value)
         return [total(t.candidate.choices) for t in s.trials]
@@ -335,7 +335,7 @@ def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal: Pat
     number = asked(s).number
     for epoch, value in ((1, 0.1), (2, 0.9), (1, 0.2)):
         s.report(number, after(epoch, value))
-    s.prune(number, TrialResult(epochs=1))
+    s.prune(number)
     s.ask()
     assert [(t.intermediate_values, t.value) for t in seen] == [({1: 0.2}, 0.2)]
 

@@ -648,7 +648,8 @@ def test_a_trial_tells_its_batch() -> None:
             return ClassifierTraining(Hungry(3 * 64, most=4), random_data(16), recipe, seed=number)
 
     step = Attempt(Evaluator(), {}, 0, None).step()
-    assert (step.done, step.failure, step.result.batch) == (True, None, 2)
+    assert step.epoch is not None
+    assert (step.done, step.failure, step.epoch.batch) == (True, None, 2)
 
 
 def test_a_failure_pickles() -> None:

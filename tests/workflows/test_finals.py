@@ -30,7 +30,7 @@ from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
 from nas.study.objective import ACCURACY
 from nas.study.queue import FixedQueue, Job, NetworkKey
-from nas.study.records import Candidate, Trial, TrialResult, TrialState
+from nas.study.records import Candidate, Trial, TrialState
 from nas.study.storage import open_storage
 from nas.training.base import EpochResult, Failure, FailureReason
 from nas.workflows.checks import check_rank
@@ -149,7 +149,7 @@ def test_jobs_that_ran_when_the_driver_died_run_again() -> None:
         return FixedQueue(jobs, Ledger(open_storage(Path("jobs.journal")), "jobs"))
 
     def complete(queue: FixedQueue, number: int, score: float) -> None:
-        queue.complete(number, EpochResult(1, score, score, 1.0), TrialResult(epochs=1))
+        queue.complete(number, EpochResult(1, score, score, 1.0))
 
     first = queue(jobs)
     complete(first, asked(first).number, 0.5)

@@ -31,7 +31,7 @@ from nas.errors import InputError, NasError
 from nas.report.search_lines import print_result
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, NetworkKey
-from nas.study.records import Candidate, Trial, TrialResult
+from nas.study.records import Candidate, Trial
 from nas.study.storage import open_storage
 from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
@@ -156,7 +156,7 @@ def open_finals(url: str, *names: str, **more: Any) -> FixedQueue:
 
 
 def train(queue: FixedQueue, number: int) -> str | None:
-    return queue.complete(number, after(1, 0.5), TrialResult(epochs=1)).job
+    return queue.complete(number, after(1, 0.5)).job
 
 
 def test_what_a_killed_driver_left_of_other_finals_is_left_alone() -> None:
@@ -253,17 +253,17 @@ def test_a_trial_that_another_driver_has_taken_over_is_its_own() -> None:
     with two.turn():
         assert two.take_over() == candidate
     assert two.running_elsewhere == 0
-    two.report(0, 1, 0.5)
+    two.report(0, after(1, 0.5))
     message = (
         "another driver has taken over trial 0, as the database had lost this one; its result is dropped"
     )
     with pytest.raises(NasError, match=message):
         one.fail(0, Failure(FailureReason.ERROR, "x"))
     with pytest.raises(NasError, match=message):
-        one.report(0, 1, 0.25)
-    two.fail(0, Failure(FailureReason.ERROR, "y"), TrialResult(epochs=1))
+        one.report(0, after(1, 0.25))
+    two.fail(0, Failure(FailureReason.ERROR, "y"))
     with pytest.raises(NasError, match=message):
-        one.report(0, 2, 0.25)
+        one.report(0, after(2, 0.25))
     ((trial,),) = read_trials(url, "mine")
     assert (str(trial.failure), trial.curve) == ("error: y", {1: 0.5})
     one.close()

@@ -8,7 +8,6 @@ import pytest
 from toys import asked, study
 
 from nas.report.search_lines import describe_usage
-from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason, Limit
 from nas.workflows import usage as usage_module
 from nas.workflows.observer import Round
@@ -47,7 +46,7 @@ def test_two_trials_at_a_time(clock: list[float]) -> None:
     assert (usage.images_s, usage.share, usage.limited_by) == (500.0, 0.125, "memory bandwidth")
     clock[0] += 3
     meter.epoch(first, epoch(2, 2.5))
-    meter.finished(queue.complete(first.number, epoch(2, 2.5), TrialResult(2)))
+    meter.finished(queue.complete(first.number, epoch(2, 2.5)))
     meter.finished(queue.fail(second.number, Failure(FailureReason.NAN_LOSS, "")))  # 3 s into its epoch
     meter.stop()
     clock[0] += 100
