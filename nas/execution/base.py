@@ -88,10 +88,7 @@ class TrialObserver(Protocol):
         """A trial starts; again when its worker died and it starts anew."""
 
     def epoch(self, candidate: Candidate, result: EpochResult) -> None:
-        """A trial has trained an epoch."""
-
-    def continued(self, candidate: Candidate) -> None:
-        """A trial goes on: its last epoch was not its end, and the queue has it."""
+        """A trial has trained an epoch, which the queue has, unless it is the last."""
 
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         """A trial is complete and the queue does not know it yet: what is kept here survives any kill.
@@ -249,7 +246,6 @@ def tell(
     if stopped is not None:
         observer.finished(stopped)
         return False
-    observer.continued(candidate)
     return queue.given_up is None
 
 

@@ -144,9 +144,6 @@ class MeteredObserver:
                 self._gauges.set("images_per_second", result.images / result.train_s, node=node)
             self._share(now)
 
-    def continued(self, candidate: Candidate) -> None:
-        self._observer.continued(candidate)
-
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         self._observer.trained(candidate, score, weights)
 

@@ -61,9 +61,6 @@ class Observer:
     def epoch(self, candidate: Candidate, result: EpochResult) -> None:
         """A trial has trained an epoch."""
 
-    def continued(self, candidate: Candidate) -> None:
-        """A trial goes on: its last epoch was not its end, and the study has it."""
-
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         """A trial is complete and the study does not know it yet: what is kept here survives any kill.
 
@@ -114,10 +111,6 @@ class Observers(Observer):
     def epoch(self, candidate: Candidate, result: EpochResult) -> None:
         for observer in self._observers:
             observer.epoch(candidate, result)
-
-    def continued(self, candidate: Candidate) -> None:
-        for observer in self._observers:
-            observer.continued(candidate)
 
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         for observer in self._observers:

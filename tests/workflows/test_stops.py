@@ -82,7 +82,7 @@ def test_what_a_stopped_search_has_is_said(capsys: pytest.CaptureFixture[str]) -
         def started(self, candidate: Candidate) -> None:
             pass
 
-        def continued(self, candidate: Candidate) -> None:
+        def epoch(self, candidate: Candidate, result: nas.EpochResult) -> None:
             if candidate.number == 1:
                 raise KeyboardInterrupt
 
@@ -496,9 +496,6 @@ def test_an_observer_hears_everything_in_its_order() -> None:
         def epoch(self, candidate: Candidate, result: nas.EpochResult) -> None:
             log.append(("epoch", candidate.number, result.epoch))
 
-        def continued(self, candidate: Candidate) -> None:
-            log.append(("continued", candidate.number))
-
         def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
             log.append(("trained", candidate.number))
 
@@ -507,7 +504,7 @@ def test_an_observer_hears_everything_in_its_order() -> None:
 
     given = config(trials=1, finalists=1, final_epochs=2, final_seeds=1, recipe={"epochs": 1})
     nas.search(given, Hearing(), evaluator=Instant(), name="mine")
-    one, final = [("epoch", 0, 1)], [("epoch", 0, 1), ("continued", 0), ("epoch", 0, 2)]
+    one, final = [("epoch", 0, 1)], [("epoch", 0, 1), ("epoch", 0, 2)]
     ends = [("trained", 0), ("finished", 0)]
     assert log == [
         "began", (nas.Round.SEARCH, 1, 1), ("started", 0), *one, *ends,
