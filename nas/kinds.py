@@ -93,6 +93,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
+FINITE = Kind("a finite number", lambda value: is_number(value) and abs(value) < 1e300)
+COUNT = Kind("a whole number, 0 or more", lambda value: is_whole(value, 0) and value < 1e30)
+FIGURE = Kind("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
+TEXT = Kind("a text", lambda value: isinstance(value, str))
+
+
 def whole(rule: str, low: int, high: int | None = None) -> Kind:
     """Return the kind of whole numbers in a range, both ends in."""
     return Kind(rule, lambda value: is_whole(value, low) and (high is None or value <= high))

@@ -47,13 +47,13 @@ ODD: dict[str, Any] = {
     "-inf": -math.inf,
 }
 """What the fault `odd score WORD` gives as the score of epoch 2, and `odd value WORD` as its value."""
-_NUMBER = "which is no number; give a float, such as 0.93"
+_NUMBER = "give a number, such as 0.93"
 MISUSES = {
     "odd result": "epoch() gave 0.5; it must give an EpochResult",
-    "odd score text": f"the score of epoch 2 is '0.93', {_NUMBER}",
-    "odd value text": f"the value of epoch 2 is '0.93', {_NUMBER}",
-    "odd score None": f"the score of epoch 2 is None, {_NUMBER}",
-    "odd score True": f"the score of epoch 2 is True, {_NUMBER}",
+    "odd score text": f"the score of epoch 2 is '0.93'; {_NUMBER}",
+    "odd value text": f"the value of epoch 2 is '0.93'; {_NUMBER}",
+    "odd score None": f"the score of epoch 2 is None; {_NUMBER}",
+    "odd score True": f"the score of epoch 2 is True; {_NUMBER}",
     "no training": "gave None, which is no training",
 }
 """Faults of an evaluator that is none, and what is said of it."""
@@ -108,7 +108,7 @@ class FakeTraining:
         if self._fake.faults.get(self._number) == "infinite weights":
             return {"stem.norm.running_var": torch.tensor([1.0, math.inf])}
         if self._fake.faults.get(self._number) == "no weights":
-            return {"w": cast("Tensor", "none")}
+            return dict.fromkeys("wv", torch.zeros(2))  # one memory, which safetensors refuses
         return {"w": torch.full((2,), float(self._number + self._inherited))}
 
 

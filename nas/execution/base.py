@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -27,10 +25,9 @@ from nas.training.base import (
     TrainingFailed,
     expect_training,
 )
+from nas.training.given import check_result, check_state
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from nas.space import Choices
 
 
@@ -180,14 +177,13 @@ class Attempt:
     def _train(self) -> AttemptStep:
         self._build()
         assert self._training is not None
-        epoch = replace(_check_result(self._training.epoch(), self._epoch + 1), **self._begun)
+        epoch = replace(check_result(self._training.epoch(), self._epoch + 1), **self._begun)
         self._epoch, self._begun = epoch.epoch, _NOTHING
         done = bool(self._training.done)
         if done:
             import safetensors.torch
 
-            state = dict(self._training.state_dict())
-            _check_finite(state, epoch.epoch)
+            state = check_state(self._training.state_dict(), epoch.epoch)
             self._weights = safetensors.torch.save(state)
         return AttemptStep(epoch, done=done)
 
@@ -280,54 +276,3 @@ def describe_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
     return format_error(error) + where
-
-
-def _check_finite(state: Mapping[str, Tensor], epoch: int) -> None:
-    """Raise TrainingFailed where weights or statistics are not finite: a score says little of such a network,
-    and it cannot be exported."""
-    for name, value in state.items():
-        if not value.isfinite().all():
-            raise TrainingFailed(FailureReason.NAN_LOSS, f"{name} was not finite after epoch {epoch}")
-
-
-def _check_result(result: Any, epoch: int) -> EpochResult:
-    """Return the result of an epoch, whose value and score are finite.
-
-    Raises EvaluatorError for anything else than a result, TrainingFailed for what is not finite.
-    """
-    if not isinstance(result, EpochResult):
-        raise EvaluatorError(f"epoch() gave {result!r:.60}; it must give an EpochResult")
-    for name in ("value", "score"):
-        figure: object = getattr(result, name)
-        if isinstance(figure, bool) or not isinstance(figure, Real):
-            raise EvaluatorError(
-                f"the {name} of epoch {epoch} is {figure!r:.60}, which is no number; give a float, such as "
-                "0.93"
-            )
-        if not math.isfinite(figure):
-            raise TrainingFailed(FailureReason.NAN_LOSS, f"the {name} was {figure} in epoch {epoch}")
-    for name in ("images", *_TIMES):
-        figure = getattr(result, name)
-        if isinstance(figure, bool) or not isinstance(figure, Real) or not math.isfinite(figure):
-            raise EvaluatorError(f"the {name} of epoch {epoch} is {figure!r:.60}; give a finite number")
-    for name in _MAYBE:
-        figure = getattr(result, name)
-        if figure is not None and (isinstance(figure, bool) or not isinstance(figure, Real)):
-            raise EvaluatorError(f"the {name} of epoch {epoch} is {figure!r:.60}; give a number, or None")
-    number: object = result.epoch
-    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
-        raise EvaluatorError(f"the number of epoch {epoch} is {number!r:.60}; count epochs from 1")
-    plain: dict[str, Any] = {name: float(getattr(result, name)) for name in ("value", "score", *_TIMES)}
-    plain |= {name: _to_plain(getattr(result, name)) for name in _MAYBE}
-    return replace(result, epoch=int(number), images=round(float(result.images)), **plain)
-
-
-_TIMES = ("seconds", "train_s", "start_s")
-_MAYBE = ("loss", "batch", "deviation")
-
-
-def _to_plain(figure: Any) -> Any:
-    """Return a number of any library, or None, as JSON takes it."""
-    if figure is None:
-        return None
-    return int(figure) if isinstance(figure, Integral) else float(figure)

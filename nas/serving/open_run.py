@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from nas.errors import InputError
+from nas.kinds import FINITE
 from nas.measures import Budget
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -25,7 +26,7 @@ from nas.space import Choices, Space
 from nas.space.feasible import Domain
 from nas.space.plugins import read_plugins
 from nas.study.ledger import Ledger
-from nas.study.records import FINITE, Candidate, Counts, Rejected, Trial, TrialState
+from nas.study.records import Candidate, Counts, Rejected, Trial, TrialState
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult, Failure, FailureReason

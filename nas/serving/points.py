@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, suggest_word
-from nas.study.records import FINITE
+from nas.kinds import FINITE
 
 if TYPE_CHECKING:
     from nas.space import Choices, Space

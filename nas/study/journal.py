@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InputError
-from nas.kinds import Kind, is_whole, text, whole
-from nas.study.records import FINITE, check_attrs, check_candidate
+from nas.kinds import FINITE, Kind, is_whole, text, whole
+from nas.study.records import check_attrs, check_candidate
 
 JournalEntry = dict[str, Any]
 

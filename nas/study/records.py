@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.errors import InputError
-from nas.kinds import Kind, is_number, is_whole
+from nas.kinds import COUNT, FIGURE, FINITE, TEXT, Kind, optional
 from nas.measures import MEASURES, SHOWN, Measure
 from nas.study.objective import ACCURACY, Objective
 from nas.training.base import EpochResult, Failure, FailureReason
@@ -245,36 +245,28 @@ def dump_candidate(candidate: Candidate) -> dict[str, Any]:
     return {**candidate.figures, "identity": candidate.identity, "number": candidate.number}
 
 
-FINITE = Kind("a finite number", lambda value: is_number(value) and abs(value) < 1e300)
-_COUNT = Kind("a whole number, 0 or more", lambda value: is_whole(value, 0) and value < 1e30)
-_FIGURE = Kind("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
-_TEXT = Kind("a text", lambda value: isinstance(value, str))
 _MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
 _REASONS, _REJECTIONS = frozenset(FailureReason), frozenset(RejectionReason)
 _REASON = Kind("a reason", lambda value: isinstance(value, str) and value in _REASONS)
 _REJECTED = Kind(
     "a mapping of reasons to whole numbers",
     lambda value: (
-        isinstance(value, dict) and value.keys() <= _REJECTIONS and all(map(_COUNT.accepts, value.values()))
+        isinstance(value, dict) and value.keys() <= _REJECTIONS and all(map(COUNT.accepts, value.values()))
     ),
 )
 
 
-def _or_null(kind: Kind) -> Kind:
-    return Kind(kind.rule, lambda value: value is None or kind.accepts(value))
-
-
 _RESULT: Mapping[str, Kind] = {
-    "epochs": _COUNT, "seconds": _or_null(FINITE), "loss": _or_null(_FIGURE), "batch": _or_null(_FIGURE),
-    "deviation": _or_null(_FIGURE), "parent": _or_null(_COUNT), "not_inherited": _or_null(_TEXT),
-    "reason": _REASON, "message": _or_null(_TEXT), "images": _COUNT, "train_s": FINITE, "start_s": FINITE,
-    "build_s": FINITE, "limit": _or_null(FINITE), "limited_by": _or_null(_TEXT),
-    "eager": _or_null(_TEXT),
+    "epochs": COUNT, "seconds": optional(FINITE), "loss": optional(FIGURE), "batch": optional(FIGURE),
+    "deviation": optional(FIGURE), "parent": optional(COUNT), "not_inherited": optional(TEXT),
+    "reason": _REASON, "message": optional(TEXT), "images": COUNT, "train_s": FINITE, "start_s": FINITE,
+    "build_s": FINITE, "limit": optional(FINITE), "limited_by": optional(TEXT),
+    "eager": optional(TEXT),
 }  # fmt: skip
 _ATTRS: Mapping[str, Kind] = {
-    **{figure.name: _COUNT for figure in fields(Cost)},
-    **{measure.name: _COUNT for measure in MEASURES.values() if not measure.is_additive},
-    "identity": _TEXT, "number": _COUNT, "job": _TEXT, "prescreen": FINITE, "rejected": _REJECTED,
+    **{figure.name: COUNT for figure in fields(Cost)},
+    **{measure.name: COUNT for measure in MEASURES.values() if not measure.is_additive},
+    "identity": TEXT, "number": COUNT, "job": TEXT, "prescreen": FINITE, "rejected": _REJECTED,
     "fidelity": FINITE, "result": _MAPPING, **_RESULT,  # runs of format 1 have the last ones here
 }  # fmt: skip
 

@@ -174,6 +174,10 @@ class _GeneratedTraining:
         self._trained += 1
         seconds = time.perf_counter() - start
         if isinstance(given, EpochResult):
+            if given.epoch != self._trained:
+                raise EvaluatorError(
+                    f"yielded epoch {given.epoch!r:.60} as its epoch {self._trained}; count epochs from 1"
+                )
             return given
         return EpochResult(self._trained, given, given, seconds)
 

@@ -64,11 +64,14 @@ WAY_OUT = (
          "gave 0.93, which is no training; yield the score after each epoch, or return an object with done, "
          "epoch() and state_dict()"),
         ("def train(network):\n    yield 'good'\n",
-         "the value of epoch 1 is 'good', which is no number; give a float, such as 0.93"),
+         "the value of epoch 1 is 'good'; give a number, such as 0.93"),
         ("def train(network):\n    yield None\n",
-         "the value of epoch 1 is None, which is no number; give a float, such as 0.93"),
+         "the value of epoch 1 is None; give a number, such as 0.93"),
         ("def train(network):\n    yield True\n",
-         "the value of epoch 1 is True, which is no number; give a float, such as 0.93"),
+         "the value of epoch 1 is True; give a number, such as 0.93"),
+        ("import nas\ndef train(network):\n    for _ in range(2):\n"
+         "        yield nas.EpochResult(1, 0.5, 0.5, 1.0)\n",
+         "yielded epoch 1 as its epoch 2; count epochs from 1"),
         ("def train(network):\n    yield 0.5\n",
          "yielded 1 times of 2; yield a score after each of the network.epochs epochs"),
     ],
