@@ -10,9 +10,9 @@ from typing import Any
 
 import rich_click as click
 
-from nas.cli.completing import FOLDER, RUN
-from nas.cli.options import with_settings
-from nas.cli.shared import plugin_option, repair_option
+from nas.cli.completing import RUN
+from nas.cli.options import make_reader, with_settings
+from nas.cli.shared import name_option, plugin_option, repair_option, runs_option
 from nas.errors import InputError, make_printable
 from nas.runs.asking import AskConfig, MetricConfig
 from nas.runs.config import SearchConfig
@@ -26,8 +26,8 @@ _run = click.argument("run", type=RUN, help="The run folder, such as runs/mbconv
 @click.command()
 @with_settings(SearchConfig, only=SETTINGS)
 @with_settings(MetricConfig, into="scored")
-@click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
-@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
+@name_option("the space's name and a number")
+@runs_option
 @plugin_option
 def init(
     given: Mapping[str, Any],
@@ -90,7 +90,7 @@ def tell(
         if number is None:
             _print(answers.answer_lines(_read_lines("-"), lambda line: answers.call(opened, "tell", line)))
         else:
-            value = None if score is None else _read_score(score)
+            value = None if score is None else make_reader(float)(score)
             _print([answers.tell(opened, number, value, failed)])
 
 
@@ -157,12 +157,3 @@ def _print(found: Iterable[Mapping[str, Any]]) -> None:
 
 def _write(answer: Mapping[str, Any]) -> None:
     click.echo(json.dumps(answer))  # which ends up on the other side at once
-
-
-def _read_score(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(
-            f"score: '{text}' is not a number; a training without one is told of by --failed"
-        ) from None

@@ -8,9 +8,9 @@ from typing import Any
 
 import rich_click as click
 
-from nas.cli.completing import FILE, FOLDER
+from nas.cli.completing import FILE
 from nas.cli.options import with_settings
-from nas.cli.shared import format_option, plugin_option
+from nas.cli.shared import format_option, name_option, plugin_option, runs_option
 from nas.runs.config import SearchConfig
 from nas.runs.config_file import read_settings
 from nas.runs.plan import Plan
@@ -26,8 +26,8 @@ _OF_SEARCHES = [
 @with_settings(SearchConfig, leave_out=_OF_SEARCHES)
 @with_settings(Plan, into="planned")
 @click.option("--config", type=FILE, help="A YAML file of a search's settings; flags win over it.")
-@click.option("--name", help="Name of the run folder. [default: calibrate-SPACE and a number]")
-@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
+@name_option("calibrate-SPACE and a number")
+@runs_option
 @format_option
 @plugin_option
 def calibrate(

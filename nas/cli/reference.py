@@ -27,7 +27,7 @@ from nas.runs.profiling import ProfileConfig
 from nas.runs.runtime import LatencyConfig
 from nas.runs.scoring import ScoreConfig
 from nas.runs.showing import DrawConfig, ShowConfig
-from nas.runs.starting import StartConfig
+from nas.runs.starting import StartConfig, TrainStartConfig
 from nas.runs.training import TrainConfig
 from nas.settings import Config, Setting
 
@@ -37,6 +37,7 @@ OTHERS = "Others"
 ALONE: dict[str | None, type[Config]] = {
     "start": StartConfig,
     "train": TrainConfig,
+    "trainstart": TrainStartConfig,
     "versus": VersusConfig,
     "scale": ScaleConfig,
     "factors": FactorsConfig,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.completing import FILE, FOLDER
-from nas.cli.shared import format_option, plugin_option
+from nas.cli.completing import FILE
+from nas.cli.shared import format_option, name_option, plugin_option, runs_option
 
 
 @click.command(epilog="Example: nas run examples/cifar10.yaml")
 @click.argument("file", type=FILE, help="A YAML file of steps with their settings.")
-@click.option("--name", help="Name of the folder. [default: that of the file]")
-@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where folders are made.")
+@name_option("that of the file")
+@runs_option
 @click.option(
     "--force", metavar="STEP", multiple=True, help="Do this step though nothing has changed; repeatable."
 )

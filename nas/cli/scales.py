@@ -9,8 +9,9 @@ from typing import Any
 import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER
-from nas.cli.options import with_settings
+from nas.cli.options import make_reader, with_settings
 from nas.cli.shared import format_option, plugin_option, storage_option
+from nas.data.config import RESOLUTION
 from nas.errors import InputError
 from nas.runs.coefficients import CoefficientsConfig
 from nas.runs.factors import ScaleConfig
@@ -34,7 +35,7 @@ from nas.runs.factors import ScaleConfig
 @click.option(
     "--images",
     "side",
-    type=int,
+    type=make_reader(int),
     panel="Coefficients",
     metavar="SIDE",
     help="Side of the images that the network itself is trained on. [default: a run's, or the input size]",
@@ -75,6 +76,8 @@ def scale(
     own = {key: value for key, value in given.items() if key != "network"}
     if is_search:
         settings = own if side is None else {**own, "resolution": side}
+        if side is not None and not RESOLUTION.accepts(side):
+            raise InputError(f"images: {RESOLUTION.explain(side)}")
         _search(given["network"], settings, folder, storage, form, plugins, config, output)
         return
     of_search = {**own, "folder": folder, "images": side, "storage": storage}

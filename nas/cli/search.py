@@ -8,9 +8,9 @@ from typing import Any
 
 import rich_click as click
 
-from nas.cli.completing import FILE, FOLDER, RUN
+from nas.cli.completing import FILE, RUN
 from nas.cli.options import with_settings
-from nas.cli.shared import format_option, plugin_option, repair_option
+from nas.cli.shared import format_option, name_option, plugin_option, repair_option, runs_option
 from nas.runs.config import SearchConfig
 from nas.runs.config_file import list_resumable, read_settings
 from nas.runs.starting import StartConfig
@@ -20,8 +20,8 @@ from nas.runs.starting import StartConfig
 @with_settings(SearchConfig)
 @with_settings(StartConfig, into="way")
 @click.option("--config", type=FILE, help="A YAML file of these settings; flags win over it.")
-@click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
-@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
+@name_option("the space's name and a number")
+@runs_option
 @format_option
 @plugin_option
 def search(

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.completing import FILE
+from nas.cli.completing import FILE, FOLDER
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
+
+runs_option: Decorator = click.option(
+    "--runs", type=FOLDER, default=Path("runs"), help="Where folders are made."
+)
+
+
+def name_option(default: str) -> Decorator:
+    """Return the option of what the folder of a run is called."""
+    return click.option("--name", help=f"Name of the folder. [default: {default}]")
+
 
 plugin_option: Decorator = click.option(
     "plugins",

@@ -8,9 +8,9 @@ from typing import Any
 
 import rich_click as click
 
-from nas.cli.completing import FOLDER
 from nas.cli.options import with_settings
-from nas.cli.shared import format_option, plugin_option, storage_option
+from nas.cli.shared import format_option, name_option, plugin_option, runs_option, storage_option
+from nas.runs.starting import TrainStartConfig
 from nas.runs.training import FULL, TrainConfig
 
 _SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
@@ -18,19 +18,17 @@ _SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
 
 @click.command(epilog="Example: nas train runs/mbconv-1 --init search --epochs 50")
 @with_settings(TrainConfig, leave_out=("folds", "score"), others=_SHOWN)
-@click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
-@click.option("--name", help="Name of the folder. [default: train-NETWORK and a number]")
-@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where folders are made.")
-@click.option("--dry-run", is_flag=True, help="Only check everything, and forecast the time.")
+@with_settings(TrainStartConfig, into="way")
+@name_option("train-NETWORK and a number")
+@runs_option
 @storage_option
 @format_option
 @plugin_option
 def train(
     given: Mapping[str, Any],
-    trial: int | None,
+    way: Mapping[str, Any],
     name: str | None,
     runs: Path,
-    dry_run: bool,
     storage: str | None,
     form: str,
     plugins: tuple[Path, ...],
@@ -45,6 +43,7 @@ def train(
     the validation images. 'nas resume' goes on after a stop or a kill.
     """
     TrainConfig.check_named(given, "nas train")
+    start = TrainStartConfig.from_data(way, "nas train")
     from nas.malloc import keep_memory
     from nas.report.console import open_terminal
     from nas.report.documents import give
@@ -57,22 +56,22 @@ def train(
     console = open_terminal(stderr=form == "json")
     own = {key: value for key, value in given.items() if key != "network"}
     with TrainScreen(console) as screen:
-        if dry_run:
+        if start.dry_run:
             found = forecast_training(
-                given["network"], own, screen, trial=trial, storage=storage, plugins=plugins
+                given["network"], own, screen, trial=start.trial, storage=storage, plugins=plugins
             )
         else:
             result = train_network(
                 given["network"],
                 own,
                 screen,
-                trial=trial,
+                trial=start.trial,
                 storage=storage,
                 plugins=plugins,
                 runs=runs,
                 name=name,
             )
-    if dry_run:
+    if start.dry_run:
         give(form, lambda: document_training_forecast(found), lambda: print_forecast(found, console))
     else:
         give(form, lambda: document_training(result), lambda: print_training(result, console))

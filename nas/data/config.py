@@ -16,6 +16,11 @@ from nas.settings import Config, Option, User
 
 _PANEL = "Data"
 _LEAST_PIXELS, _MOST_PIXELS = 8, 2_048
+RESOLUTION = whole(
+    f"a resolution; it is a whole number of pixels, {_LEAST_PIXELS} to {_MOST_PIXELS:,}",
+    _LEAST_PIXELS,
+    _MOST_PIXELS,
+)
 
 
 def _option(help: str, again: Callable[[Any], bool] | None = None) -> Option:
@@ -45,11 +50,7 @@ class DataConfig(Config):
     ] = "digits"
     resolution: Annotated[
         int,
-        whole(
-            f"a resolution; it is a whole number of pixels, {_LEAST_PIXELS} to {_MOST_PIXELS:,}",
-            _LEAST_PIXELS,
-            _MOST_PIXELS,
-        ),
+        RESOLUTION,
         _option("Side in pixels of the images that are trained on; with `--input`, by itself that."),
     ] = 32
     val_fraction: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 from nas.errors import InputError
 from nas.kinds import BOOLEAN, TRIALS, Kind, optional, text, whole
 from nas.settings import Config, Option
-from nas.training.base import Metric, is_range
+from nas.training.base import METRIC_NAME, Metric, is_range
 
 _METRIC, _ASK = "Metric", "Ask"
 
@@ -21,9 +21,7 @@ class MetricConfig(Config):
     Raises InputError for a value of the wrong type or out of range.
     """
 
-    metric: Annotated[
-        str, text("a name; it is a text of one line, such as mAP"), Option("What the scores are.", _METRIC)
-    ] = "score"
+    metric: Annotated[str, METRIC_NAME, Option("What the scores are.", _METRIC)] = "score"
     minimize: Annotated[bool, BOOLEAN, Option("The lower a score, the better.", _METRIC)] = False
     range: Annotated[
         tuple[float, float] | None,

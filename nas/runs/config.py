@@ -21,7 +21,6 @@ from nas.kinds import (
     Kind,
     dump_value,
     is_number,
-    join_or,
     optional,
     parsed,
     quote_each,
@@ -104,10 +103,6 @@ def _make_absolute(url: str) -> str:
 
 
 _RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:)([^/?][^?]*)(.*)", re.DOTALL)
-
-
-def _is_pruner(value: Any) -> bool:
-    return isinstance(value, str) and (value in PRUNERS or all(value.partition(":")))
 
 
 @dataclass(frozen=True)
@@ -241,12 +236,7 @@ class SearchConfig(Config):
     finals: FinalsConfig = field(default_factory=FinalsConfig)
     pruner: Annotated[
         str | None,
-        optional(
-            Kind(
-                f"a scheduler; it is {join_or(PRUNERS)}, or MODULE:CLASS of an Optuna pruner, or is left out",
-                _is_pruner,
-            )
-        ),
+        optional(text("the name of a scheduler"), "for none"),
         Option(
             f"What stops poor trials early: {quote_each(PRUNERS)}, or MODULE:CLASS of an Optuna pruner.",
             _SEARCH,

@@ -28,6 +28,12 @@ class RunExists(InputError):
     """There is a run of this name already."""
 
 
+def check_folder_name(name: str) -> None:
+    """Raise InputError where a folder among others cannot be called so."""
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A folder `runs/NAME/` with everything that one search made. It reads nothing by itself: `RunState`
@@ -217,8 +223,8 @@ class RunFolder:
     def find_place(cls, parent: Path, name: str | None, like: str) -> Path:
         """Return where a run called `name`, or else like a space and a number, is to be made. Raises
         InputError where it cannot be; nothing is written."""
-        if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-            raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+        if name is not None:
+            check_folder_name(name)
         path = parent / name if name else choose_run_path(parent, like)
         try:
             cls.check_new(path)

@@ -7,9 +7,23 @@ from typing import Annotated
 
 from nas.errors import InputError
 from nas.kinds import BOOLEAN
+from nas.runs.common import TRIAL_OF_RUN
 from nas.settings import Config, Option
 
 _PANEL = "Start"
+
+
+@dataclass(frozen=True)
+class TrainStartConfig(Config):
+    """What is done of a full training. `trial`: of a run, None for its best. `dry_run`: it is only forecast.
+
+    Raises InputError for a value of the wrong type or out of range.
+    """
+
+    trial: Annotated[
+        int | None, TRIAL_OF_RUN, Option("A trial of the run whose weights were kept, else its best.", _PANEL)
+    ] = None
+    dry_run: Annotated[bool, BOOLEAN, Option("Only check everything, and forecast the time.", _PANEL)] = False
 
 
 @dataclass(frozen=True)

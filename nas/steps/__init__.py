@@ -9,6 +9,7 @@ from shlex import join
 from typing import Any
 
 from nas.errors import InputError, suggest_word
+from nas.runs.folder import check_folder_name
 from nas.runs.pipeline import PipelineFolder
 from nas.steps.reading import STEPS, read_pipeline
 from nas.workflows.pipeline import EndedStep, PipelineObserver, run_steps
@@ -59,8 +60,7 @@ def pipeline(
             raise InputError(f"--force: there is no step '{step}' in it{hint}")
     file = None if isinstance(what, Mapping) else Path(what)
     name = name or (file.stem if file else "pipeline")
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+    check_folder_name(name)
     folder = PipelineFolder.of(Path(runs) / name)
     command = "the same call" if file is None else _format_command(file, plugins, Path(runs), name)
     return PipelineResult(

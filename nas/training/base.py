@@ -13,12 +13,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from nas.errors import InputError, OwnCodeError, make_printable
+from nas.kinds import Kind
 from nas.passwords import hide_passwords
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nas.space import Choices
+
+
+METRIC_NAME = Kind(
+    "a name; give a text of one line, such as mAP",
+    lambda value: isinstance(value, str) and bool(value.strip()) and make_printable(value) == value,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,8 @@ class Metric:
 
     def __post_init__(self) -> None:
         name: object = self.name  # of a user's own
-        if not (isinstance(name, str) and name.strip() and make_printable(name) == name):
-            raise InputError(
-                f"metric: {name!r:.60} is not a name; give a text of one line, such as 'validation loss'"
-            )
+        if not METRIC_NAME.accepts(name):
+            raise InputError(f"metric: {name!r:.60} is not {METRIC_NAME.rule}")
         maximize: object = self.maximize
         if not isinstance(maximize, bool):
             raise InputError(

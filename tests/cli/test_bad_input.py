@@ -17,6 +17,7 @@ from PIL import Image
 
 import nas as nas_package
 from nas.errors import InputError
+from nas.exporters import EXPORTERS
 
 
 @pytest.fixture(autouse=True)
@@ -83,9 +84,6 @@ def test_an_unknown_option() -> None:
          "cpus-per-trial: 0 is not a number of CPUs; it is a whole number from 1 to 1,024"),
         ("cpus-per-trial", "99999999999",
          "cpus-per-trial: 99999999999 is not a number of CPUs; it is a whole number from 1 to 1,024"),
-        ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha, hyperband or median, or "
-         "MODULE:CLASS of an Optuna "
-         "pruner, or is left out"),
         (
             "storage",
             "study.db",
@@ -174,6 +172,12 @@ def test_an_unknown_data_set() -> None:
 def test_a_data_set_whose_path_cannot_be(path: str) -> None:
     code, said = refused("search", "tiny.yaml", "--dataset", path)
     assert code == 2 and said.startswith(f"data set '{path}' cannot be read: ")
+
+
+def test_an_unknown_scheduler() -> None:
+    assert refused("search", "tiny.yaml", "--scheduler", "hyperbnd") == (
+        2, "unknown scheduler 'hyperbnd'; did you mean 'hyperband'?"
+    )  # fmt: skip
 
 
 def test_a_name_that_is_a_path() -> None:
@@ -553,8 +557,7 @@ def test_the_export_of_a_trial_of_a_file() -> None:
 
 def test_an_unknown_format() -> None:
     assert refused("export", "tiny.yaml", "--format", "savedmodel") == (
-        2, "nas export: format: unknown format 'savedmodel'; allowed: executorch, litert, ncnn, onnx, "
-        "openvino, pt2, python, safetensors, timm"
+        2, f"nas export: format: unknown format 'savedmodel'; allowed: {', '.join(sorted(EXPORTERS))}"
     )  # fmt: skip
 
 

@@ -317,7 +317,7 @@ def test_the_card_of_an_export_says_what_is_slow_in_its_formats() -> None:
         ("relu.yaml --runtime onx", "unknown runtime 'onx'; did you mean 'onnx'?"),
         (
             "relu.yaml --runtime torch,",
-            "unknown runtime ''; allowed: compile, executorch, litert, ncnn, onnx, openvino, pt2, torch",
+            f"unknown runtime ''; allowed: {', '.join(sorted(RUNTIMES))}",
         ),
         (
             "relu.yaml --batch 1,x",

@@ -135,7 +135,7 @@ def test_there_are_as_many_as_wanted() -> None:
     [
         (
             ("tell", RUN, "0", "much"),
-            "score: 'much' is not a number; a training without one is told of by --failed",
+            "trial 0: score 'much' is not a finite number; tell that the training failed",
         ),
         (("tell", RUN, "0", "nan"), "trial 0: score nan is not a finite number"),
         (("tell", RUN, "0"), "trial 0: tell a score, or why it failed, and one of them"),
@@ -154,7 +154,7 @@ def test_there_are_as_many_as_wanted() -> None:
             "nas init: range: [1.0, 0.0] is not a range; it is its least and its most, such as 0 100",
         ),
         (("init", "tiny.yaml", "--range", "0", "much"), "nas init: range: [0.0, 'much'] is not a range; "),
-        (("init", "tiny.yaml", "--metric", ""), "nas init: metric: '' is not a name; it is a text of one "),
+        (("init", "tiny.yaml", "--metric", ""), "nas init: metric: '' is not a name; give a text of one "),
         (("ask", "runs/onw"), "runs/onw: there is no such run; did you mean 'runs/own'?"),
         (
             ("resume", RUN),

@@ -310,7 +310,7 @@ class Failing(BasePruner):
     ("name", "message"),
     [
         ("hyperbnd", "unknown scheduler 'hyperbnd'; did you mean 'hyperband'?"),
-        ("first", "unknown scheduler 'first'; allowed: asha, hyperband, median"),
+        ("first", f"unknown scheduler 'first'; allowed: {', '.join(sorted(PRUNERS))}"),
         ("optuna.pruners:Own", "scheduler 'optuna.pruners:Own': optuna.pruners: has no 'Own'; name a class "
          "of it"),
         ("optuna.pruners:MedianPrunr", "scheduler 'optuna.pruners:MedianPrunr': optuna.pruners: has no "

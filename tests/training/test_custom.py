@@ -144,7 +144,7 @@ def test_a_metric_without_a_name(declared: str, what: str) -> None:
     write(f"@nas.evaluator{declared}\ndef train(network):\n    yield 0.5\n")
     code, error = said()
     assert code == 2 and error.startswith(f"error: own.py:3: metric: {what}")
-    assert error.endswith(" is not a name; give a text of one line, such as 'validation loss'\n")
+    assert error.endswith(" is not a name; give a text of one line, such as mAP\n")
     assert error.count("\n") == 1 and not Path("runs").exists()
 
 

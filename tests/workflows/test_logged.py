@@ -22,7 +22,8 @@ from logs import forget_variables, loggers_of, scalars, trackio_rows, wandb_hist
 import nas
 from nas.errors import InputError
 from nas.exporters import check_installed
-from nas.loggers import NAMES
+from nas.kinds import join_or
+from nas.loggers import LOGGERS, NAMES
 from nas.runs.config import SearchConfig
 from nas.runs.state import RunState
 from nas.study.records import Trial
@@ -85,9 +86,9 @@ def test_loggers_are_named(plain: Any, names: tuple[str, ...]) -> None:
     ("plain", "message"),
     [
         ("tensorbord", "log: 'tensorbord' is not a logger; did you mean 'tensorboard'?"),
-        ("", "log: '' is not a logger; allowed: mlflow, tensorboard, trackio, wandb"),
-        ("wandb,none", "log: 'none' is not a logger; allowed: mlflow, tensorboard, trackio, wandb"),
-        (3, "log: 3 is not a list of loggers; each is tensorboard, mlflow, wandb or trackio"),
+        ("", f"log: '' is not a logger; allowed: {', '.join(sorted(LOGGERS))}"),
+        ("wandb,none", f"log: 'none' is not a logger; allowed: {', '.join(sorted(LOGGERS))}"),
+        (3, "log: 3 is not a list of loggers; each is " + join_or(LOGGERS)),
     ],
 )
 def test_what_is_no_logger_is_refused(plain: Any, message: str) -> None:
