@@ -25,7 +25,7 @@ def train_repeats(
     """Train some networks of a search once more, as far as they were not; the observer hears what that says
     of the noise. The ledger is of these alone, so that no repeat counts as a trial."""
     config, proxy = session.config, session.proxy
-    assert proxy is not None, "that is checked at the start"
+    assert proxy is not None, "repeats are of the proxy"
     keys = choose_repeats(trials, ledger.trials, config.repeats, config.seed)
     jobs = [Job(key, session.space, trials[key.trial].candidate.choices, _REPEAT) for key in keys]
     queue = FixedQueue(jobs, ledger, find_end=stop.find_end)

@@ -55,7 +55,7 @@ def open_studies(session: Session, observer: Observer, stop: StopCheck) -> Studi
     return Studies(
         _make_study(session, ledger, wanted, stop),
         Ledger(storage, name_finals(name), metric) if config.finals.count else None,
-        Ledger(storage, name_repeats(name), metric) if config.repeats else None,
+        Ledger(storage, name_repeats(name), metric) if config.repeats and session.proxy else None,
     )
 
 

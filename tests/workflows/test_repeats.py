@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from command_line import SHORT, Said, apart, nas, rows
 from toys import score_of
 
 import nas as api
+from nas.cost import Cost
 from nas.report.run_documents import document_status
 from nas.runs.believed import BelievedScores
 from nas.runs.folder import RunFolder
@@ -20,7 +22,8 @@ from nas.runs.state import RunState
 from nas.runs.status import Phase, StatusReader
 from nas.runs.status_lines import StatusReceiver, StatusWriter
 from nas.study.belief import ScoredPoint, compute_belief
-from nas.study.records import Trial
+from nas.study.records import Candidate, Trial, TrialState
+from nas.workflows.logged import _name_kind
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 RUN = Path("runs/mine")
@@ -160,3 +163,9 @@ def test_a_run_of_before_takes_repeats_and_a_database_none() -> None:
     assert said.code == 0, said.err
     kept = nas("resume", "runs/kept", "--storage", "sqlite:///a.db", "--trials", "16", "--repeats", "4")
     assert kept.code == 2 and "leave out --storage, or the repeats" in kept.err
+
+
+def test_repeats_are_logged_by_their_name() -> None:
+    trial = Trial(Candidate(3, {}, Cost(1, 1), "a"), TrialState.COMPLETE, 0.5)
+    jobs = {None: "trial", "trial 1 again": "repeat", "trial 1, seed 0, epochs 3": "final"}
+    assert [_name_kind(replace(trial, job=job)) for job in jobs] == [*jobs.values()]
