@@ -32,6 +32,8 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
         f"{pluralise(config.trials, 'trial')} of {pluralise(config.recipe.epochs, 'epoch')}: "
         f"{format_duration(found.trial_s)} each, {found.slots} at a time.",
     )
+    if config.repeats:
+        say(console, f"Then {pluralise(config.repeats, 'network')} of these again, under another seed.")
     if config.finals.count:
         say(
             console,

@@ -56,6 +56,8 @@ def _describe_search(status: SearchStatus) -> Iterator[str]:
     epochs = "" if status.manifest.elsewhere else f"{_format_epochs(config.recipe.epochs)}, "
     yield f"Settings: {by}{describe_budget(config.budget)}, {epochs}seed {config.seed}."
     yield f"{_format_done(counts.ended, status.wanted, 'trial')} ended{_list_states(status)}."
+    if status.repeats:
+        yield f"{_format_done(status.repeats_ended, status.repeats_wanted, 'repeat')} ended."
     if status.finals:
         long = _format_done(status.finals_ended, status.finals_wanted, "long training")
         yield f"{long} of finalists ended."

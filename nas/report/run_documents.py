@@ -44,6 +44,7 @@ def document_status(found: SearchStatus | ListedRun) -> Document:
         "process": _document_holder(found.holder),
         "metric": _document_metric(found.objective),
         "trials": _document_counts(found.trials, found.wanted, is_running=found.holder is not None),
+        "repeats": {"wanted": found.repeats_wanted, "ended": found.repeats_ended},
         "long_trainings": {"wanted": found.finals_wanted, "ended": found.finals_ended},
         "running": [_document_progress(trial) for trial in found.running],
         "per_hour": pace and pace.per_hour,

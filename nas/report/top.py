@@ -62,6 +62,8 @@ def render_top(found: SearchStatus | ListedRun, height: int, then: str = "") -> 
     if found.wanted:
         parts.append(_make_bar(found.counts.ended, found.wanted, "trials"))
     parts.append(counts)
+    if found.repeats:
+        parts.append(_make_bar(found.repeats_ended, found.repeats_wanted, "repeats"))
     if found.finals:
         parts.append(_make_bar(found.finals_ended, found.finals_wanted, "long trainings"))
     if pace := found.pace:

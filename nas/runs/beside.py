@@ -10,7 +10,7 @@ from nas.runs.state import RunState, read_study
 
 _OTHERS = {
     "sampler", "seed", "trials", "start", "scale", "finalists", "final_epochs", "final_seeds", "scheduler",
-    "inherit", "prescreen", "keep", "storage", "time_limit", *ExecutorConfig.settings(),
+    "repeats", "inherit", "prescreen", "keep", "storage", "time_limit", *ExecutorConfig.settings(),
 }  # fmt: skip
 """Settings that a run of random search may have otherwise: what it proposes by, how long, and where."""
 
@@ -35,8 +35,7 @@ def find_random(state: RunState) -> RunState | None:
                 continue
             manifest = Manifest.read(folder)
             if _is_random(manifest) and not manifest.config.storage and _is_alike(manifest, state.manifest):
-                trials, finals = read_study(folder, manifest)
-                found.append(RunState(folder, manifest, state.space, trials, finals))
+                found.append(RunState(folder, manifest, state.space, *read_study(folder, manifest)))
         except (InputError, OSError, UnicodeDecodeError):
             continue  # a damaged run beside says nothing
     return max(found, key=lambda run: sum(not trial.is_running for trial in run.trials), default=None)

@@ -32,6 +32,7 @@ from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.common import SPACE_INPUT
 from nas.runs.final_round import FinalsConfig
+from nas.runs.repeated import REPEATS, REPEATS_OPTION, check_repeats
 from nas.runs.runtime import RuntimeConfig
 from nas.samplers import SAMPLERS
 from nas.settings import Config, Option, User
@@ -233,6 +234,7 @@ class SearchConfig(Config):
             unused_by=User.CALIBRATION,
         ),
     ] = range(0)
+    repeats: Annotated[int, REPEATS, REPEATS_OPTION] = 0
     finals: FinalsConfig = field(default_factory=FinalsConfig)
     pruner: Annotated[
         str | None,
@@ -312,6 +314,7 @@ class SearchConfig(Config):
                 f"finalists: objective {self.objective.text} has no best network to name; give a reward such "
                 "as accuracy*(flops/400M)^-0.07, or leave the finalists out"
             )
+        check_repeats(self)
         if self.inherit and self.data.folds > 1:
             raise InputError(
                 f"inherit: with folds: {self.data.folds} a network would be scored on images that its "

@@ -15,6 +15,7 @@ from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
 from nas.runs.provenance import check_plugins, digest_text
+from nas.runs.repeated import name_repeats
 from nas.runs.training import TrainManifest
 from nas.space import Space
 from nas.space.language.parse import load_space, parse_space
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class RunState:
     """A run: its folder, its manifest, the space as searched and counted, and every trial by number.
 
-    `finals` are the long trainings of its finalists.
+    `finals` are the long trainings of its finalists, `repeats` those for the noise of a score.
     """
 
     folder: RunFolder
@@ -41,6 +42,7 @@ class RunState:
     space: Space
     trials: tuple[Trial, ...]
     finals: tuple[Trial, ...] = ()
+    repeats: tuple[Trial, ...] = ()
 
     @classmethod
     def load(cls, path: Path, plugins: Sequence[Plugin] = (), storage: str | None = None) -> RunState:
@@ -53,9 +55,9 @@ class RunState:
         folder = RunFolder.open(path)
         manifest = Manifest.read(folder).with_storage(folder, storage)
         space = read_space(folder, manifest, plugins)
-        trials, finals = read_study(folder, manifest)
+        trials, finals, repeats = read_study(folder, manifest)
         marked = MeasuredLatencies.read(folder).mark(trials, manifest.config.budget)
-        return cls(folder, manifest, space, mark_believed(folder, marked), finals)
+        return cls(folder, manifest, space, mark_believed(folder, marked), finals, repeats)
 
     @property
     def config(self) -> SearchConfig:
@@ -153,8 +155,10 @@ def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] 
     return counted
 
 
-def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
-    """Return the trials of a run, and the long trainings of its finalists.
+def read_study(
+    folder: RunFolder, manifest: Manifest
+) -> tuple[tuple[Trial, ...], tuple[Trial, ...], tuple[Trial, ...]]:
+    """Return the trials of a run, the long trainings of its finalists, and its repeats.
 
     Raises InputError where the journal is damaged, and where there are results of trials, but no trials.
     """
@@ -163,11 +167,17 @@ def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...]
 
     storage = manifest.find_storage(folder)
     try:
-        trials, finals = read_trials(storage, manifest.study, name_finals(manifest.study))
+        trials, *others = read_trials(storage, *list_studies(manifest.study))
     except DamagedJournal as error:
         raise describe_damage(error, folder, manifest) from None
     check_not_lost(folder, manifest, trials)
-    return tuple(trials), tuple(finals)
+    finals, repeats = map(tuple, others)
+    return tuple(trials), finals, repeats
+
+
+def list_studies(study: str) -> list[str]:
+    """Return the names of a search's study and of those beside it in its storage."""
+    return [study, name_finals(study), name_repeats(study)]
 
 
 def check_not_lost(folder: RunFolder, manifest: Manifest, trials: Sequence[Trial]) -> None:
@@ -197,7 +207,9 @@ def repair_study(folder: RunFolder, manifest: Manifest) -> str:
 
     if manifest.config.storage or not folder.journal.exists():
         raise InputError(f"--repair: {folder.path} has no study.journal; leave it out")
-    names = [manifest.study, name_finals(manifest.study)]
+    names, config = list_studies(manifest.study), manifest.config
+    if config.repeats and not config.finals.count:
+        names = [*names[:1], *names[:0:-1]]
     with folder.locked():
         repair = repair_journal(folder.journal, names, manifest.metric.maximize)
     return str(repair or f"Nothing to repair: no line of {folder.journal} is damaged.")

@@ -15,7 +15,6 @@ from nas.runs.believed import mark_believed
 from nas.runs.finals import (
     Finalist,
     find_winner,
-    name_finals,
     rank_finalists,
     select_finalists,
     select_finals,
@@ -24,7 +23,8 @@ from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
-from nas.runs.state import check_not_lost, describe_damage, read_study
+from nas.runs.repeated import RepeatKey, choose_repeats
+from nas.runs.state import check_not_lost, describe_damage, list_studies, read_study
 from nas.study.glance import Glance
 from nas.study.journal import DamagedJournal
 from nas.study.objective import Objective
@@ -73,6 +73,7 @@ class SearchStatus:
     has_result: bool = False
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     is_calibration: bool = False
+    repeats: Sequence[Trial] = ()
 
     @property
     def config(self) -> SearchConfig:
@@ -114,15 +115,31 @@ class SearchStatus:
         return select_finals(self.trials, self.finals, self.config.finals, self.objective)
 
     @property
+    def repeats_wanted(self) -> int:
+        """How many networks there are to be trained once more, of those that have a score by now."""
+        return len(self._chosen_repeats)
+
+    @property
+    def repeats_ended(self) -> int:
+        """How many of these have ended."""
+        ended = {RepeatKey.parse(repeat.job) for repeat in self.repeats if not repeat.is_running}
+        return sum(key in ended for key in self._chosen_repeats)
+
+    @cached_property
+    def _chosen_repeats(self) -> list[RepeatKey]:
+        count, seed = self.config.repeats, self.config.seed
+        return choose_repeats(self.trials, self.repeats, count, seed) if count else []
+
+    @property
     def running(self) -> list[Trial]:
-        """What trains now: trials, or long trainings."""
-        every = (*self.trials, *self._own_finals) if self.holder else ()
+        """What trains now: trials, repeats or long trainings."""
+        every = (*self.trials, *self.repeats, *self._own_finals) if self.holder else ()
         return [trial for trial in every if trial.is_running]
 
     @property
     def failures(self) -> list[Trial]:
         """What failed, the last at last."""
-        return [trial for trial in (*self.trials, *self.finals) if trial.failure]
+        return [trial for trial in (*self.trials, *self.repeats, *self.finals) if trial.failure]
 
     @property
     def finalists(self) -> list[Finalist]:
@@ -148,15 +165,19 @@ class SearchStatus:
             return Phase.FAILED
         # another driver, or program, may have the weights
         elsewhere = self.config.storage is not None or self.manifest.elsewhere
-        done = self._trials_left == 0 and self._finals_left == 0 and (self.has_result or elsewhere)
+        left = self._trials_left + self._repeats_left + self._finals_left
+        done = left == 0 and (self.has_result or elsewhere)
         return Phase.ENDED if done else Phase.STOPPED
 
     @property
     def pace(self) -> Pace | None:
-        """How fast its trials, or its long trainings, go; None where none has ended since it began."""
-        every, left = (
-            (self.trials, self._trials_left) if self._trials_left else (self.finals, self._finals_left)
-        )
+        """How fast its trials, its repeats or its long trainings go; None where none has ended since it
+        began."""
+        every, left = self.finals, self._finals_left
+        if self._trials_left:
+            every, left = self.trials, self._trials_left
+        elif self._repeats_left:
+            every, left = self.repeats, self._repeats_left
         if self.holder is None or self.is_calibration:
             return None
         since = max(self.holder.since, min((t.began for t in every if t.began), default=self.holder.since))
@@ -167,6 +188,10 @@ class SearchStatus:
     @property
     def _trials_left(self) -> int:
         return self.counts.running if self.is_exhausted else max(0, self.config.trials - self.counts.ended)
+
+    @property
+    def _repeats_left(self) -> int:
+        return self.repeats_wanted - self.repeats_ended
 
     @property
     def _finals_left(self) -> int:
@@ -209,15 +234,15 @@ class StatusReader:
             self._manifest = Manifest.read(self._folder).with_storage(self._folder, named)
             self._written = written
         holder = self._folder.holder  # first, as who ends after this has written all
-        trials, finals = self._read_trials()
+        trials, finals, repeats = self._read_trials()
         marked = MeasuredLatencies.read(self._folder).mark(trials, self._manifest.config.budget)
         marked = mark_believed(self._folder, marked)
         return SearchStatus(
             self._folder, self._manifest, marked, finals, holder, has_result(self._folder),
-            is_calibration=self._folder.is_calibration,
+            is_calibration=self._folder.is_calibration, repeats=repeats,
         )  # fmt: skip
 
-    def _read_trials(self) -> tuple[Sequence[Trial], Sequence[Trial]]:
+    def _read_trials(self) -> tuple[Sequence[Trial], ...]:
         name = self._manifest.study
         if self._manifest.config.storage is not None:
             return read_study(self._folder, self._manifest)
@@ -227,7 +252,7 @@ class StatusReader:
             raise describe_damage(error, self._folder, self._manifest) from None
         trials = self._glance.read_trials(name)
         check_not_lost(self._folder, self._manifest, trials)
-        return trials, self._glance.read_trials(name_finals(name))
+        return trials, *map(self._glance.read_trials, list_studies(name)[1:])
 
 
 def has_result(folder: RunFolder) -> bool:

@@ -23,6 +23,8 @@ from nas.training.base import Metric
 _MARK = "nas-status:"
 """Before each line, as other programs may print beside them."""
 _TRIALS_PER_LINE = 50
+_KEYS = ("trials", "finals", "repeats")
+"""What a status has of trials."""
 
 
 def say_status(runs: Path, seconds: float, every_s: float = 1.0) -> None:
@@ -52,7 +54,7 @@ class StatusWriter:
     def write(self) -> Iterator[str]:
         """Return the lines of now, of which the last one says that all is said. Raises what reading does."""
         status = self._reader.read()
-        of = {"trials": tuple(status.trials), "finals": tuple(status.finals)}
+        of = {key: tuple(getattr(status, key)) for key in _KEYS}
         shrunk = any(len(trials) < len(self._written.get(key, ())) for key, trials in of.items())  # a repair
         if status.manifest is not self._manifest or shrunk:
             metric = status.manifest.metric
@@ -125,16 +127,17 @@ class StatusReceiver:
             own = {**data["metric"], "range": (float(ends[0]), float(ends[1])) if ends else None}
             at = read_count(data.get("exhausted_at"))
             self._manifest = Manifest("", config, config.recipe, None, Metric(**own), "", exhausted_at=at)
-            self._trials = {"trials": {}, "finals": {}}
+            self._trials = {key: {} for key in _KEYS}
         for key, known in self._trials.items():
             known.update((trial.number, trial) for trial in map(_read_trial, data.get(key, ())))
         if "now" in data:
             if self._manifest is None:
                 raise ValueError("it has no settings")
-            trials, finals = ([known[n] for n in sorted(known)] for known in self._trials.values())
+            found = {key: [known[n] for n in sorted(known)] for key, known in self._trials.items()}
             self.status = SearchStatus(
-                self._folder, self._manifest, trials, finals, _read_holder(data["holder"]),
-                data["has_result"] is True, datetime.fromisoformat(data["now"]), self._folder.is_calibration,
+                self._folder, self._manifest, **found, holder=_read_holder(data["holder"]),
+                has_result=data["has_result"] is True, now=datetime.fromisoformat(data["now"]),
+                is_calibration=self._folder.is_calibration,
             )  # fmt: skip
         return None
 

@@ -77,8 +77,8 @@ class SearchSetup:
     @property
     def changes(self) -> dict[str, Any]:
         """The plain settings that a run goes on with: those that may be others, and that are named again."""
-        plain, given = self.config.to_data(), self.config.select_given()
-        changes = {key: plain[key] for key, option in _SETTINGS.items() if option.resumable}
+        plain, given = self._drop_unused(self.config.to_data()), self.config.select_given()
+        changes = {key: plain[key] for key, option in _SETTINGS.items() if option.resumable and key in plain}
         del changes["storage"]
         return changes | {key: given[key] for key in given if key in _SETTINGS and _SETTINGS[key].again}
 
@@ -89,9 +89,14 @@ class SearchSetup:
 
     def change_finals(self, finals: FinalsConfig) -> dict[str, Any]:
         """Return the plain settings with which a run goes on to other finalists."""
+        return self.changes | self._drop_unused(finals.to_data())
+
+    def _drop_unused(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Return plain settings without those that have no effect on an evaluator of a user's own, if one
+        trains."""
         unused = User.EVALUATOR if self.config.evaluator else User.NOBODY
-        own = {key: value for key, value in finals.to_data().items() if not unused & _SETTINGS[key].unused_by}
-        return self.changes | own
+        own = {key: option for key, option in _SETTINGS.items() if not unused & option.unused_by}
+        return {key: value for key, value in plain.items() if key in own}
 
 
 def _is_of_trainings(key: str) -> bool:

@@ -58,9 +58,9 @@ class Repair:
 def repair_journal(path: Path, studies: Sequence[str], maximize: bool) -> Repair | None:
     """Keep what is whole of a damaged journal; None where nothing is damaged. Call it as its only writer.
 
-    `studies`: the names of its studies in the order in which they were made, all of one direction. A trial
-    whose first line is damaged stays as a failed one without choices, so that the others keep their numbers;
-    one without its last line is to be trained again. The journal as it was is kept beside it.
+    `studies`: the names of its studies, all of one direction; those that it lacks were made in this order.
+    A trial whose first line is damaged stays as a failed one without choices, so that the others keep their
+    numbers; one without its last line is to be trained again. The journal as it was is kept beside it.
 
     Raises InputError where it cannot be told what is whole, NasError where a file cannot be written.
     """
@@ -165,7 +165,10 @@ class _Salvage:
         before = len(self._out)
         following = [entry for entry in self._entries[at:] if entry]
         wanted = next((entry["study_id"] for entry in following if "study_id" in entry), 0)
-        for name in self._studies[len(self._checker.studies) : wanted + 1]:
+        kept = {name for name, _ in self._checker.studies}
+        kept |= {entry["study_name"] for entry in following if entry["op_code"] == CREATE_STUDY}
+        lost = [name for name in self._studies if name not in kept]
+        for name in lost[: max(0, wanted + 1 - len(self._checker.studies))]:
             self._make(_make_study(name, self._directions))
         for study in range(len(self._checker.studies)):
             for _ in range(self._count_missing_numbers(study, following)):

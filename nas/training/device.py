@@ -7,11 +7,13 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.data.datasets import ImageData
 from nas.training.base import TrainingFailed
@@ -59,39 +61,89 @@ class DeviceImages:
 class GraphedPass:
     """A forward and backward pass on CUDA, captured once and replayed without Python (Nguyen et al. 2021).
 
-    `run` maps images and targets to a loss and sets the gradients of `parameters` anew. Shapes are those of
-    the first batch. Raises RuntimeError where something in `run` cannot be captured, and where loss or
-    gradients of a replay are not those of `run`, with the same random numbers.
+    `run` maps images and targets to a loss and sets the gradients of the parameters of `module` anew. Shapes
+    are those of the first batch. Random numbers and buffers are left as they were found, captured or not, so
+    that what is trained next is what it would be without a graph. The memory of its passes is shared with
+    other graphs that are alive, as of folds: no replay needs what an earlier one has left.
+
+    Raises RuntimeError where something in `run` cannot be captured, and where loss or gradients of a replay
+    are not those of `run`, with the same random numbers.
     """
 
     def __init__(
         self,
         run: Callable[[Tensor, Tensor], Tensor],
-        parameters: Sequence[Tensor],
+        module: nn.Module,
         images: Tensor,
         targets: Tensor,
     ) -> None:
         self._images, self._targets = images.clone(), targets.clone()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):  # libraries choose their algorithms, which a capture does not allow
-                drawn = torch.cuda.get_rng_state(images.device)
-                loss = run(self._images, self._targets)
-        torch.cuda.current_stream().wait_stream(side)
-        eager = measure_pass(loss, parameters)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._loss = run(self._images, self._targets)
-        torch.cuda.set_rng_state(drawn, images.device)
-        self._graph.replay()
-        check_pass(eager, measure_pass(self._loss, parameters))
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        generator = torch.cuda.default_generators[images.device.index]
+        start = PassStart(generator, [*module.buffers()])
+        try:
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):  # libraries choose their algorithms, which a capture does not allow
+                    start.restore()
+                    loss = run(self._images, self._targets)
+            torch.cuda.current_stream().wait_stream(side)
+            eager = measure_pass(loss, parameters)
+            self._graph = torch.cuda.CUDAGraph()
+            pool = next((other.pool for other in _graphs), None)
+            with _left_on_failure(generator), torch.cuda.graph(self._graph, pool):
+                self._loss = run(self._images, self._targets)
+            fill_pass(self._loss, parameters)
+            start.restore()
+            self._graph.replay()
+            check_pass(eager, measure_pass(self._loss, parameters))
+        finally:
+            start.restore()
+        _graphs.add(self)
+
+    @property
+    def pool(self) -> Any:
+        """The memory that its passes work in, as other captures take it."""
+        return self._graph.pool()
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         self._images.copy_(images)
         self._targets.copy_(targets)
         self._graph.replay()
         return self._loss
+
+
+_graphs: WeakSet[GraphedPass] = WeakSet()
+"""Those that are alive."""
+
+
+@contextmanager
+def _left_on_failure(generator: torch.Generator) -> Iterator[None]:
+    """Leave a capture inside the block also where it fails: torch stays on its stream, and up to 2.11 its
+    generator stays in the capture and gives no random number any more."""
+    stream, clean = torch.cuda.current_stream(), generator.clone_state()
+    try:
+        yield
+    except BaseException:
+        torch.cuda.set_stream(stream)
+        generator.graphsafe_set_state(clean)
+        raise
+
+
+class PassStart:
+    """What a pass changes beside gradients, as it is now: the state of a generator, and buffers."""
+
+    def __init__(self, generator: torch.Generator, buffers: Sequence[Tensor]) -> None:
+        self._generator, self._state = generator, generator.get_state()
+        self._buffers = [(buffer, buffer.clone()) for buffer in buffers]
+
+    def restore(self) -> None:
+        """Have all be as it was."""
+        self._generator.set_state(self._state)
+        with torch.no_grad():
+            for buffer, value in self._buffers:
+                buffer.copy_(value)
 
 
 PassFigures = tuple[float, float]
@@ -102,6 +154,12 @@ def measure_pass(loss: Tensor, parameters: Sequence[Tensor]) -> PassFigures:
     """Return the figures of a pass that has just run; parameters without a gradient are left out."""
     gradients = [p.grad.float().norm() for p in parameters if p.grad is not None]
     return loss.item(), torch.stack(gradients).norm().item() if gradients else 0.0
+
+
+def fill_pass(loss: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Fill what a pass has made with NaN, which stays where a replay does not write."""
+    for made in (loss, *(p.grad for p in parameters if p.grad is not None)):
+        made.fill_(math.nan)
 
 
 def check_pass(eager: PassFigures, replayed: PassFigures) -> None:

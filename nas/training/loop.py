@@ -360,9 +360,8 @@ class ClassifierTraining:
 
     def _capture(self, images: Tensor, targets: Tensor) -> None:
         self._wants_graph = False
-        parameters = [p for p in self._module.parameters() if p.requires_grad]
         try:
-            self._graphed = GraphedPass(self._pass_eagerly, parameters, images, targets)
+            self._graphed = GraphedPass(self._pass_eagerly, self._module, images, targets)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nas.runs.believed import BelievedScores
-from nas.study.records import Trial, find_best
+from nas.study.records import find_best
 from nas.workflows.calibration_lookup import find_noise
+from nas.workflows.repeating import find_own_noise
+from nas.workflows.search_studies import Studies
 from nas.workflows.session import Session
 
 
-def rank_by_all(session: Session, trials: Sequence[Trial]) -> None:
+def rank_by_all(session: Session, studies: Studies) -> None:
     """Write what all scores say of the best networks, whose weights are kept, where the noise of a score is
-    known and the search has one objective. What was written of other trials goes.
+    known, by the search's own repeats or else by a calibration, and the search has one objective. What was
+    written of other trials goes.
 
     In a database networks keep their own scores: other drivers may know of another noise, or of none, and
     have other weights.
     """
-    file = session.folder.believed_file
+    file, trials = session.folder.believed_file, studies.trials
     scored = sum(trial.score is not None for trial in trials)
-    known = find_noise(session.folder, session.manifest)
+    known = studies.repeats and find_own_noise(trials, studies.repeats.trials)
+    known = known or find_noise(session.folder, session.manifest)
     if known is None or not session.objective.is_single or session.storage is not None:
         before = BelievedScores.read(session.folder)
         if before and before.trials != scored:

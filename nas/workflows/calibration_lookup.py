@@ -21,7 +21,8 @@ from nas.workflows.proxy_figures import LEAST_RANKED, describe_too_few
 
 @dataclass(frozen=True)
 class KnownNoise:
-    """The standard deviation of one score of a run's proxy, and the folder of what has measured it."""
+    """The standard deviation of one score of a run's proxy, and what has measured it: the folder of a
+    calibration, or how many networks were trained once more."""
 
     noise: float
     source: str

@@ -48,8 +48,8 @@ class MeasuredMember:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`trial_s`: one trial, on average; `slots`: trials at a time; `wall_s`: the search with its finalists;
-    `device_s`: what its trainings take of CPU threads, or of GPUs."""
+    """`trial_s`: one trial, on average; `slots`: trials at a time; `wall_s`: the search with its repeats and
+    finalists; `device_s`: what its trainings take of CPU threads, or of GPUs."""
 
     networks: Census
     members: tuple[MeasuredMember, ...]
@@ -83,9 +83,10 @@ def forecast(prepared: Prepared) -> Forecast:
     recipe = config.recipe
     trial_s = recipe.epochs * epoch_s + _time_screen(prepared, ordered[places["median"]])
     finals = min(config.finals.count, config.trials) * config.finals.seeds
-    trained_s = config.trials * trial_s + finals * config.finals.epochs * epoch_s
+    again_s = (config.repeats * recipe.epochs + finals * config.finals.epochs) * epoch_s
+    trained_s = config.trials * trial_s + again_s
     on_gpu, slots = proxy.device != "cpu", count_slots(config, proxy.device)
-    start_s = 0 if config.executor.workers == 0 else _RAY_S * (1 + bool(finals))
+    start_s = 0 if config.executor.workers == 0 else _RAY_S * (1 + bool(config.repeats) + bool(finals))
     each = (config.executor.gpus_per_trial or 1) if on_gpu else config.executor.cpus_per_trial
     return Forecast(
         networks=take_census(space, config.budget),

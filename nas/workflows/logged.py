@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from nas.loggers import Entry
 from nas.loggers.sender import Senders
+from nas.runs.repeated import RepeatKey
 from nas.workflows.observer import Observer, Round
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class RunLog(Observer):
         curves = {"loss": {e: v for e, v in losses.items() if e in trial.curve}, self._metric: trial.curve}
         self._senders.log(
             Entry(
-                name=f"{'final' if trial.job else 'trial'}-{trial.number:05d}",
+                name=f"{_name_kind(trial)}-{trial.number:05d}",
                 number=trial.number,
                 state=trial.state.value,
                 choices=dict(trial.candidate.choices),
@@ -70,6 +71,12 @@ class RunLog(Observer):
                 figures=_list_figures(trial),
             )
         )
+
+
+def _name_kind(trial: Trial) -> str:
+    if trial.job is None:
+        return "trial"
+    return "repeat" if RepeatKey.parse(trial.job) else "final"
 
 
 def _list_figures(trial: Trial) -> dict[str, float]:

@@ -18,6 +18,8 @@ class Round(StrEnum):
 
     SEARCH = "search"
     """The trials of a search."""
+    REPEATS = "repeats"
+    """Networks of a search again, under another seed."""
     FINALISTS = "finalists"
     """The best networks of a search again, longer, under fresh seeds."""
     CALIBRATION = "calibration"
@@ -49,8 +51,8 @@ class Observer:
         """A search, or a calibration, has its run folder; nothing is trained yet."""
 
     def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
-        """Trainings begin, in all `trials` of `epochs` epochs. `which`: those of the search, then its
-        finalists."""
+        """Trainings begin, in all `trials` of `epochs` epochs. `which`: those of the search, then its repeats
+        and its finalists."""
 
     def dashboard(self, url: str) -> None:
         """Ray's dashboard answers at `url`."""

@@ -89,7 +89,7 @@ class Figures:
     @property
     def resolvable(self) -> float:
         """The least difference of two scores that is not noise, at 95 %."""
-        return 1.96 * math.sqrt(2) * self.noise
+        return find_resolvable(self.noise)
 
     @property
     def proxy(self) -> ProxyFigures:
@@ -104,6 +104,11 @@ class Figures:
         if len(ranked) < 2 or ranked[0][0].low <= max(quality.high for quality, _ in ranked[1:]):
             return None
         return ranked[0][1]
+
+
+def find_resolvable(noise: float) -> float:
+    """Return the least difference of two scores of a noise that is not noise, at 95 %."""
+    return 1.96 * math.sqrt(2) * noise
 
 
 def describe_too_few(networks: int) -> str:

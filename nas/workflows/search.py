@@ -16,24 +16,13 @@ from nas.errors import InputError, NasError
 from nas.execution import keep_ready
 from nas.measures import LATENCY
 from nas.runs.config import SearchConfig
-from nas.runs.finals import (
-    Finalist,
-    FinalKey,
-    find_winner,
-    name_finals,
-    select_finalists,
-    select_spare,
-)
+from nas.runs.finals import Finalist, FinalKey, find_winner, select_finalists, select_spare
 from nas.runs.folder import RunFolder
 from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState
-from nas.samplers import find_sampler
 from nas.study.ledger import Ledger
-from nas.study.pruning import find_pruner
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial
-from nas.study.rules import FailureRule
-from nas.study.study import Screen, Study
 from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
 from nas.training.process import borrowed_process
@@ -41,13 +30,14 @@ from nas.training.quantized import Int8Evaluator
 from nas.workflows.believing import rank_by_all
 from nas.workflows.calibration_lookup import find_calibration
 from nas.workflows.export import export_run
-from nas.workflows.failures import EarlyFailure, FirstFailures
-from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
+from nas.workflows.keeping import FinalsKeeper, WeightsKeeper
 from nas.workflows.limited import KEPT, measure_best, train_lost
 from nas.workflows.logged import RunLog
 from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
+from nas.workflows.repeating import train_repeats
 from nas.workflows.scaling import ScaledFile, scale_best
+from nas.workflows.search_studies import Studies, open_studies
 from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import StopCheck, stoppable
 from nas.workflows.unscored import explain_no_score
@@ -176,8 +166,8 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         keep_ready(config.executor),
         ExitStack() as opened,
     ):
-        study, finals = _open_studies(session, observer, stop)
-        opened.callback(lambda: study.ledger.close())
+        studies = open_studies(session, observer, stop)
+        opened.callback(lambda: studies.close())
         session.write_changes()
         observer.began(session)
         log = opened.enter_context(RunLog(session, observer.noted))
@@ -185,30 +175,31 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         in_time = True
         try:
             with stop.timed(config.time_limit, began):
-                _train(session, study, finals, observer, stop)
+                _train(session, studies, observer, stop)
                 if LATENCY in config.budget:
-                    measure_best(session, study.trials, observer)
-                    _name_best(session, study, finals)
-                if finals:
-                    _train_finalists(session, study, finals, observer, stop)
+                    measure_best(session, studies.trials, observer)
+                    _name_best(session, studies)
+                if studies.finals:
+                    _train_finalists(session, studies, studies.finals, observer, stop)
         except KeyboardInterrupt as end:
             stop.check_place()
             # It may have come between the write of a trial and its note: what is written counts.
-            study.ledger.close()
-            study, finals = _open_studies(session, observer, stop)
-            session.make_state(study.trials).write_tables()
+            studies.close()
+            studies = open_studies(session, observer, stop)
+            session.make_state(studies.trials).write_tables()
             if isinstance(end, TimeIsUp):
-                rank_by_all(session, study.trials)
-                measure_best(session, study.trials, observer)
-            _name_best(session, study, finals)
+                rank_by_all(session, studies)
+                measure_best(session, studies.trials, observer)
+            _name_best(session, studies)
             if not isinstance(end, TimeIsUp):
-                observer.stopped(session.make_state(study.trials, finals.trials if finals else ()))
+                observer.stopped(studies.make_state(session))
                 raise
             in_time = False
         meter.stop()
         stop.check_place()
+        study = studies.study
         session = session.note_end(study)
-        state = session.make_state(study.trials, finals.trials if finals else ())
+        state = studies.make_state(session)
         train_lost(session, state, observer)
         observer.doing("Exporting the best network, and checking it")
         if study.exhausted and not state.trials:
@@ -221,7 +212,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         if study.exhausted:
             reason = StopReason.EXHAUSTED
         has_best = bool(state.best(1))
-        elsewhere = _find_elsewhere(state, study.ledger, finals)
+        elsewhere = _find_elsewhere(state, study.ledger, studies.finals)
         result = SearchResult(
             state,
             study.counts,
@@ -249,65 +240,14 @@ def _find_elsewhere(state: RunState, ledger: Ledger, finals: Ledger | None) -> s
     return "" if folder.weights_file(number).exists() else ledger.place(number)
 
 
-def _open_studies(session: Session, observer: Observer, stop: StopCheck) -> tuple[Study, Ledger | None]:
-    """Return the study of a search, and the ledger of its finals where there are to be some."""
-    storage, metric = session.open_storage(observer), session.evaluator.metric
-    name = session.manifest.study
-    ledger = Ledger(storage, name, metric)
-    wanted = ledger.agree(session.manifest.terms, session.config.trials)
-    study = _make_study(session, ledger, wanted, stop)
-    return study, Ledger(storage, name_finals(name), metric) if session.config.finals.count else None
-
-
-def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) -> Study:
-    config = session.config
-    if wanted < len(ledger.trials):
-        raise InputError(
-            f"--trials: {session.folder.path} has {len(ledger.trials)} trials already; give more than that "
-            "to go on"
-        )
-    inherit = Inheritance(session.folder, config.keep)
-    more: dict[str, Any] = {"inherit": inherit} if config.inherit else {}
-    return Study(
-        session.space,
-        config.budget,
-        ledger,
-        trials=wanted,
-        sampler=find_sampler(config.sampler),
-        seed=config.seed,
-        warm_start=[start.choices for start in session.manifest.warm_start],
-        objective=session.objective,
-        try_out=session.try_out,
-        screen=_make_screen(session),
-        pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
-        rules=_list_rules(session),
-        find_end=stop.find_end,
-        **more,
-    )
-
-
-def _list_rules(session: Session) -> list[FailureRule]:
-    """Return by which failures the search ends."""
-    first = FirstFailures(session)
-    return [EarlyFailure(session.evaluator), first] if session.proxy is None else [first]
-
-
-def _make_screen(session: Session) -> Screen | None:
-    if session.config.prescreen is None or session.proxy is None:
-        return None
-    from nas.workflows.prescreen import Prescreen
-
-    chosen = session.config.prescreen
-    return Prescreen(chosen.name, chosen.candidates, replace(session.proxy, device="cpu"))
-
-
-def _train(
-    session: Session, study: Study, finals: Ledger | None, observer: Observer, stop: StopCheck
-) -> None:
-    """Train the trials of the search, and write its tables. Those are written on KeyboardInterrupt too."""
-    config, name_best = session.config, partial(_name_best, session, study, finals)
+def _train(session: Session, studies: Studies, observer: Observer, stop: StopCheck) -> None:
+    """Train the trials of the search, and its repeats, and write its tables. Those are written on
+    KeyboardInterrupt too."""
+    config, study = session.config, studies.study
+    name_best = partial(_name_best, session, studies)
     known = find_calibration(session.folder, session.manifest)
-    ranks_again = known or session.folder.believed_file.exists() or LATENCY in config.budget
+    may_know = known or config.repeats or session.folder.believed_file.exists()
+    ranks_again = may_know or LATENCY in config.budget
     keep = max(KEPT, config.keep) if ranks_again else config.keep
     named = session.make_state(study.trials).best(1)  # perhaps not by its own score
     spared = {session.folder.weights_file(trial.number) for trial in named}
@@ -322,7 +262,9 @@ def _train(
         keeper.tidy()  # other drivers of the study may have ended the last trials
         if end := study.given_up:
             raise end
-        rank_by_all(session, study.trials)
+        if studies.repeats:
+            train_repeats(session, study.trials, studies.repeats, observer, stop)
+        rank_by_all(session, studies)
         name_best()
     finally:
         stop.check_place()
@@ -330,12 +272,12 @@ def _train(
 
 
 def _train_finalists(
-    session: Session, study: Study, ledger: Ledger, observer: Observer, stop: StopCheck
+    session: Session, studies: Studies, ledger: Ledger, observer: Observer, stop: StopCheck
 ) -> None:
     """Train the best networks longer, one seed after the other, as far as they were not, and name the winner
     in best.yaml."""
     config = session.config
-    best = select_finalists(session.make_state(study.trials).trials, config.finals, session.objective)
+    best = select_finalists(session.make_state(studies.trials).trials, config.finals, session.objective)
     jobs = [
         Job(FinalKey.of(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL)
         for seed in range(config.finals.seeds)
@@ -354,7 +296,7 @@ def _train_finalists(
             break
     for number in select_spare(ledger.trials, session.objective):
         session.folder.final_weights_file(number).unlink(missing_ok=True)
-    _name_best(session, study, ledger)
+    _name_best(session, studies)
 
 
 def _lengthen_trainings(session: Session) -> Evaluator:
@@ -369,10 +311,10 @@ def _lengthen_trainings(session: Session) -> Evaluator:
     return session.evaluator.with_epochs(epochs, seed)
 
 
-def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
+def _name_best(session: Session, studies: Studies) -> None:
     """Write best.yaml: the winner of the finalists where there is one, else the best trial."""
-    config, state = session.config, session.make_state(study.trials)
-    winner = find_winner(state.trials, finals.trials, config.finals, session.objective) if finals else None
+    config, state = session.config, studies.make_state(session)
+    winner = find_winner(state.trials, state.finals, config.finals, session.objective)
     facts: dict[str, Any] = {"dataset": config.data.dataset} if session.data else {}
     if session.plugins:
         facts["plugins"] = [plugin.name for plugin in session.plugins]

@@ -87,11 +87,13 @@ class Session(Prepared):
         manifest.write(self.folder)
         return replace(self, manifest=manifest)
 
-    def make_state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
+    def make_state(
+        self, trials: Sequence[Any], finals: Sequence[Any] = (), repeats: Sequence[Any] = ()
+    ) -> RunState:
         """Return the state of the run with these trials."""
         marked = MeasuredLatencies.read(self.folder).mark(trials, self.config.budget)
         marked = mark_believed(self.folder, marked)
-        return RunState(self.folder, self.manifest, self.space, marked, tuple(finals))
+        return RunState(self.folder, self.manifest, self.space, marked, tuple(finals), tuple(repeats))
 
     @property
     def resume_command(self) -> str:

@@ -67,6 +67,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
             "in_process": True,
         },
         {"dataset": "csv:my photos.csv", "time_limit": "1h30m", "prescreen": "naswot:8"},
+        {"trials": 20, "repeats": 8},
         {"evaluator": "a.py:train", "finalists": 2, "final_seeds": 4, "scheduler": "asha", "seed": 3},
     ],
     ids=lambda settings: " ".join(settings) or "defaults",
@@ -135,8 +136,9 @@ _OTHERS = {"--format", "--plugin", "--repair", "--help", "--concurrency", "--no-
 
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
     assert list_resumable() == [
-        "trials", "sampler", "finalists", "scheduler", "dataset", "evaluator", "workers", "in_process",
-        "cpus_per_trial", "gpus_per_trial", "accelerator", "address", "time_limit", "log", "storage",
+        "trials", "sampler", "repeats", "finalists", "scheduler", "dataset", "evaluator", "workers",
+        "in_process", "cpus_per_trial", "gpus_per_trial", "accelerator", "address", "time_limit", "log",
+        "storage",
     ]  # fmt: skip
     shown = helped("resume")
     options = {f"--{key.replace('_', '-')}" for key in list_resumable()}
@@ -147,7 +149,7 @@ def test_a_search_that_goes_on_takes_what_may_change() -> None:
 def test_a_calibration_takes_what_means_something_to_it() -> None:
     shown = helped("calibrate")
     assert "--budget-fill" in shown and "--folds" in shown and "--recipe" in shown and "--networks" in shown
-    assert not re.search(r"--(sampler|finalists|prescreen|scheduler|inherit|keep) ", shown)
+    assert not re.search(r"--(sampler|repeats|finalists|prescreen|scheduler|inherit|keep) ", shown)
 
 
 def test_a_command_is_given_what_a_file_would_have() -> None:

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import TINY
 from toys import after, asked, run, study
 
 from nas.errors import InputError, NasError
+from nas.space import parse_space
 from nas.study.journal import DamagedJournal
+from nas.study.ledger import Ledger
+from nas.study.queue import FixedQueue, Job, NetworkKey
 from nas.study.records import Trial
 from nas.study.repair import Repair, repair_journal
+from nas.study.storage import claim_storage
 from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
 
@@ -265,6 +270,29 @@ def test_a_journal_of_before_trials_had_their_number(name: str, tmp_path: Path) 
     assert repair is not None and repair.lost == ("trial 1",)
     for old, new, lost in zip(before, read_trials(journal, *names), [(1,), ()], strict=True):
         check_kept(old, new, *lost)
+
+
+@pytest.mark.parametrize("made", [(0, 1, 2), (0, 2, 1), (0, 2), (0, 1)], ids=str)
+@pytest.mark.parametrize("damaged", [0, 1, -1])
+def test_a_study_that_is_lost_gets_its_name_again(
+    made: tuple[int, ...], damaged: int, tmp_path: Path
+) -> None:
+    """Whichever was made first, as long as the others say their names; of two that may be it, the first."""
+    names, space = ["nas", "nas-finals", "nas-repeats"], parse_space(TINY, "tiny.yaml")
+    journal, keys = tmp_path / "study.journal", [NetworkKey(name, 0) for name in "ab"]
+    for place in made:
+        jobs = [Job(key, space, space.smallest(), "any") for key in keys]
+        queue = FixedQueue(jobs, Ledger(claim_storage(journal), names[place]))
+        for value in (0.25, 0.5):
+            queue.complete(asked(queue).number, after(1, value))
+    before = read_trials(journal, *names)
+    lines = lines_of(journal)
+    lines[place_of(lines, 0, damaged)] = b"garbage\n"
+    journal.write_bytes(b"".join(lines))
+    candidates = names if len(made) == 3 else [names[place] for place in made]
+    repair = repair_journal(journal, candidates, True)
+    assert repair is not None and repair.kept == 2 * len(made) and not repair.lost
+    assert read_trials(journal, *names) == before
 
 
 def test_a_journal_of_before_of_trials_without_an_end_is_not_guessed_at(journal: Path) -> None:

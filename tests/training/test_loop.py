@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import pickle
 import weakref
@@ -19,15 +20,23 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.data.config import DataConfig
-from nas.data.datasets import ImageData, load_dataset
+from nas.data.datasets import ImageData, load_dataset, make_folds
 from nas.errors import InputError
 from nas.execution.base import Attempt
 from nas.kinds import dump_value
 from nas.space import Choices, parse_space
 from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason, Limit, Metric, TrainingFailed
-from nas.training.device import PassFigures, check_pass, measure_pass
+from nas.training.device import (
+    GraphedPass,
+    PassFigures,
+    PassStart,
+    check_pass,
+    fill_pass,
+    measure_pass,
+)
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.folds import FoldedTraining
 from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import LEARNING_RATES, Recipe
 
@@ -102,6 +111,7 @@ FULL: dict[str, Any] = {
     "cutout": 0.3, "mixup": 0.2, "cutmix": 1.0, "policy": "randaugment", "fraction": 0.5,
 }  # fmt: skip
 """Whatever draws random numbers, and what it is combined with."""
+GRAPHED = Recipe(batch=64, cuda_graph=True)
 
 
 def run(
@@ -681,6 +691,37 @@ def test_what_is_measured_of_a_pass() -> None:
     assert measure_pass(torch.tensor(1.5), weights) == (1.5, 5.0)
 
 
+def test_a_replay_that_does_nothing_is_no_pass() -> None:
+    """Loss and gradients of before it are gone."""
+    weights = [torch.zeros(2, requires_grad=True), torch.zeros(3)]
+    loss = (weights[0] @ torch.tensor([3.0, 0.0]) + 2).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    eager = measure_pass(loss, weights)
+    fill_pass(loss.detach(), weights)
+    with pytest.raises(RuntimeError, match="a replay has a loss of nan, and the pass without one 2"):
+        check_pass(eager, measure_pass(loss, weights))
+    loss.detach().fill_(2)
+    with pytest.raises(RuntimeError, match="a norm of the gradients of nan, and the pass without one 3"):
+        check_pass(eager, measure_pass(loss, weights))
+
+
+def test_passes_that_try_leave_no_trace() -> None:
+    """Buffers and random numbers, as often as they are wanted."""
+    module = seeded(small_net).train()
+    start = PassStart(torch.default_generator, [*module.buffers()])
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    drawn = []
+    for _ in range(3):
+        start.restore()
+        with torch.no_grad():
+            module(torch.randn(4, 1, 16, 16))
+        drawn.append(torch.rand(2))
+        assert not torch.equal(module.state_dict()["1.running_mean"], before["1.running_mean"])
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+    start.restore()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
 class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts numbers that are read from tensors, for which a GPU and the process wait for each other."""
 
@@ -752,10 +793,10 @@ def test_it_learns_on_a_gpu(digits: ImageData) -> None:
 
 @pytest.mark.gpu
 def test_a_graph_trains_as_single_operations_do(digits: ImageData) -> None:
-    """Without dropout, whose draws differ: a capture is preceded by passes that draw too."""
+    """Also with dropout and batch norm, which passes before the capture leave as they were."""
     results = []
     for cuda_graph in (False, True):
-        module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 196, 10)))
+        module = seeded(small_net)
         recipe = Recipe(epochs=4, batch=32, grad_clip=1.0, ema=0.9, cuda_graph=cuda_graph)
         training = ClassifierTraining(module, digits, recipe, seed=0, device="cuda")
         results.append(last(training))
@@ -770,11 +811,91 @@ def test_what_cannot_be_captured_is_trained_without_a_graph(digits: ImageData) -
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * (1.0 if float(x.sum()) else 0.0)
 
-    training = ClassifierTraining(Waiting(256, 10), digits, Recipe(batch=64), seed=0, device="cuda")
+    training = ClassifierTraining(Waiting(256, 10), digits, GRAPHED, seed=0, device="cuda")
     result = training.epoch()
     assert training._graphed is None and "captur" in str(result.eager)
     assert TrialResult().add(result).eager == result.eager
     assert training.epoch().value > 0.1  # and goes on
+
+
+@pytest.mark.gpu
+def test_a_capture_that_fails_leaves_no_trace(digits: ImageData) -> None:
+    """Torch is on its stream and draws random numbers, and the next network is captured."""
+
+    class Waiting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small_net()
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.net(x)
+            return logits * (1.0 if float(x.sum()) else 0.0)
+
+    stream, results = torch.cuda.current_stream(), []
+    for cuda_graph in (False, True):
+        recipe = Recipe(epochs=2, batch=32, cuda_graph=cuda_graph)
+        training = ClassifierTraining(seeded(Waiting), digits, recipe, seed=0, device="cuda")
+        results.append(last(training))
+        assert torch.cuda.current_stream() == stream and not torch.cuda.is_current_stream_capturing()
+        assert len({*torch.rand(9, device="cuda").tolist()}) > 1
+    assert results[1].eager and results[1].loss == pytest.approx(results[0].loss, rel=0.02)
+    after = ClassifierTraining(seeded(small_net), digits, GRAPHED, seed=0, device="cuda")
+    assert after.epoch().eager is None and after._graphed is not None
+
+
+@pytest.mark.gpu
+def test_a_capture_leaves_random_numbers_and_buffers() -> None:
+    module = seeded(small_net).to("cuda").train()
+    images, targets = torch.randn(32, 1, 16, 16, device="cuda"), torch.arange(32, device="cuda") % 10
+
+    def run_pass(images: Tensor, targets: Tensor) -> Tensor:
+        module.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(module(images), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    drawn = torch.cuda.get_rng_state()
+    graphed = GraphedPass(run_pass, module, images, targets)
+    assert torch.equal(torch.cuda.get_rng_state(), drawn)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    first, second = (graphed(images, targets).item() for _ in range(2))
+    assert first != second  # dropout draws anew
+    torch.cuda.set_rng_state(drawn)
+    module.load_state_dict(before)
+    assert run_pass(images, targets).item() == pytest.approx(first, rel=0.001)
+
+
+@pytest.mark.gpu
+def test_a_graph_that_does_nothing_is_not_used(digits: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: None)
+    training = ClassifierTraining(seeded(small_net), digits, GRAPHED, seed=0, device="cuda")
+    assert str(training.epoch().eager).startswith("a replay has a loss of nan")
+    assert training._graphed is None
+
+
+@pytest.mark.gpu
+def test_graphs_of_folds_share_memory(digits: ImageData) -> None:
+    """And train as each does alone."""
+    recipe = Recipe(epochs=2, batch=32, cuda_graph=True, deterministic=True)
+
+    def train_on(part: ImageData) -> ClassifierTraining:
+        return ClassifierTraining(seeded(small_net), part, recipe, seed=0, device="cuda")
+
+    parts = make_folds(digits, 3)
+    alone = []
+    for part in parts:
+        training = train_on(part)
+        alone.append(last(training).loss)
+        del training
+        gc.collect()
+    together = [train_on(part) for part in parts]
+    folded = FoldedTraining(together, recipe)
+    folded.epoch()
+    result = folded.epoch()
+    assert len({one._graphed.pool for one in together if one._graphed}) == 1
+    assert all(one._graphed for one in together)
+    assert result.loss == pytest.approx(sum(loss or 0 for loss in alone) / 3, rel=1e-6)
 
 
 @pytest.mark.gpu
@@ -785,7 +906,7 @@ def test_a_graph_that_computes_something_else_is_not_used(digits: ImageData) -> 
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * len(self.seen)
 
-    training = ClassifierTraining(Counting(256, 10), digits, Recipe(batch=64), seed=0, device="cuda")
+    training = ClassifierTraining(Counting(256, 10), digits, GRAPHED, seed=0, device="cuda")
     assert str(training.epoch().eager).startswith("a replay has a loss of ")
     assert training._graphed is None
 
@@ -793,7 +914,7 @@ def test_a_graph_that_computes_something_else_is_not_used(digits: ImageData) -> 
 @pytest.mark.gpu
 def test_a_graph_with_dropout_is_that_of_the_pass(digits: ImageData) -> None:
     """It is compared with the pass under the same random numbers."""
-    training = ClassifierTraining(seeded(small_net), digits, Recipe(batch=64), seed=0, device="cuda")
+    training = ClassifierTraining(seeded(small_net), digits, GRAPHED, seed=0, device="cuda")
     assert training.epoch().eager is None and training._graphed is not None
 
 

@@ -34,6 +34,8 @@ def write_time(known: Facts) -> ET.Element | None:
         )
     whole = sum(seconds for _, seconds in parts)
     rows = [[word, format_duration(seconds), _format_share(seconds, whole)] for word, seconds in parts]
+    if repeats := [repeat for repeat in known.state.repeats if not repeat.is_running]:
+        rows.append(["training, of repeats", format_duration(sum_times(repeats).total_trained), ""])
     if finals := [final for final in known.state.finals if not final.is_running]:
         rows.append(["training, of finalists", format_duration(sum_times(finals).total_trained), ""])
     return write_section(
@@ -46,7 +48,8 @@ def write_time(known: Facts) -> ET.Element | None:
 
 def write_failures(known: Facts) -> ET.Element:
     title = "Failures"
-    failed = [trial for trial in (*known.state.trials, *known.state.finals) if trial.failure]
+    beside = {"a repeat": known.state.repeats, "a finalist": known.state.finals}
+    failed = [t for trials in (known.state.trials, *beside.values()) for t in trials if t.failure]
     if not failed:
         return write_section(
             "failures", title, write_note("None." if known.ended else "No trial has ended yet.")
@@ -55,9 +58,10 @@ def write_failures(known: Facts) -> ET.Element:
     for trial in known.state.trials:
         if trial.failure:
             by_reason[trial.failure.reason.value].append(trial)
-    for final in known.state.finals:
-        if final.failure:
-            by_reason[f"{final.failure.reason.value}, of a finalist"].append(final)
+    for what, others in beside.items():
+        for other in others:
+            if other.failure:
+                by_reason[f"{other.failure.reason.value}, of {what}"].append(other)
     rows = []
     for reason, trials in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         numbers = ", ".join(str(trial.number) for trial in trials[:BEST])

@@ -1,0 +1,101 @@
+"""The studies of a search: what its trainings are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nas.errors import InputError
+from nas.runs.finals import name_finals
+from nas.runs.repeated import name_repeats
+from nas.runs.state import RunState
+from nas.samplers import find_sampler
+from nas.study.ledger import Ledger
+from nas.study.pruning import find_pruner
+from nas.study.records import Trial
+from nas.study.rules import FailureRule
+from nas.study.study import Screen, Study
+from nas.workflows.failures import EarlyFailure, FirstFailures
+from nas.workflows.keeping import Inheritance
+from nas.workflows.observer import Observer
+from nas.workflows.session import Session
+from nas.workflows.stops import StopCheck
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The study of a search, and the ledgers of its finals and of its repeats, where there are to be some."""
+
+    study: Study
+    finals: Ledger | None
+    repeats: Ledger | None
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """The trials of the search."""
+        return self.study.trials
+
+    def make_state(self, session: Session) -> RunState:
+        """Return the state of the run with all that they have."""
+        others = (ledger.trials if ledger else () for ledger in (self.finals, self.repeats))
+        return session.make_state(self.trials, *others)
+
+    def close(self) -> None:
+        """Leave a database."""
+        self.study.ledger.close()
+
+
+def open_studies(session: Session, observer: Observer, stop: StopCheck) -> Studies:
+    """Open the studies of a search. Call it while its folder is locked."""
+    storage, metric = session.open_storage(observer), session.evaluator.metric
+    config, name = session.config, session.manifest.study
+    ledger = Ledger(storage, name, metric)
+    wanted = ledger.agree(session.manifest.terms, config.trials)
+    return Studies(
+        _make_study(session, ledger, wanted, stop),
+        Ledger(storage, name_finals(name), metric) if config.finals.count else None,
+        Ledger(storage, name_repeats(name), metric) if config.repeats and session.proxy else None,
+    )
+
+
+def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) -> Study:
+    config = session.config
+    if wanted < len(ledger.trials):
+        raise InputError(
+            f"--trials: {session.folder.path} has {len(ledger.trials)} trials already; give more than that "
+            "to go on"
+        )
+    inherit = Inheritance(session.folder, config.keep)
+    more: dict[str, Any] = {"inherit": inherit} if config.inherit else {}
+    return Study(
+        session.space,
+        config.budget,
+        ledger,
+        trials=wanted,
+        sampler=find_sampler(config.sampler),
+        seed=config.seed,
+        warm_start=[start.choices for start in session.manifest.warm_start],
+        objective=session.objective,
+        try_out=session.try_out,
+        screen=_make_screen(session),
+        pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
+        rules=_list_rules(session),
+        find_end=stop.find_end,
+        **more,
+    )
+
+
+def _list_rules(session: Session) -> list[FailureRule]:
+    """Return by which failures the search ends."""
+    first = FirstFailures(session)
+    return [EarlyFailure(session.evaluator), first] if session.proxy is None else [first]
+
+
+def _make_screen(session: Session) -> Screen | None:
+    if session.config.prescreen is None or session.proxy is None:
+        return None
+    from nas.workflows.prescreen import Prescreen
+
+    chosen = session.config.prescreen
+    return Prescreen(chosen.name, chosen.candidates, replace(session.proxy, device="cpu"))
