@@ -77,13 +77,14 @@ def study(
     budget: Budget | None = None,
     space: object = None,
     metric: Metric = ACCURACY_METRIC,
+    called: str = "nas",
     **more: Any,
 ) -> Study:
     """Return a study of a space, a toy if none is given, in the storage at a path or URL, or in memory."""
     return Study(
         cast("Space", space or ToySpace()),
         budget or Budget(),
-        Ledger(claim_storage(path), "nas", metric),
+        Ledger(claim_storage(path), called, metric),
         trials=trials,
         sampler=find_sampler(sampler) if isinstance(sampler, str) else sampler,
         seed=seed,

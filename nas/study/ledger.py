@@ -272,9 +272,10 @@ class Ledger:
         trial = copy(self._storage.get_trial(self.get_trial_id(number)))
         trial.intermediate_values = dict(self._trials[number].curve)
         trial.system_attrs = self._notes.get(number, {})
-        judged = JudgedStorage(self._study._storage, trial)  # which Optuna has a cache for, before a database
+        # the study's storage, which is a cache before a database
+        judged = JudgedStorage(self._study._storage, self._id, trial)
         study = optuna.load_study(
-            study_name=self._study.study_name,
+            study_name=JudgedStorage.STUDY,
             storage=judged,  # type: ignore[arg-type]  # Optuna's base class would hide what is not written here
             sampler=self._study.sampler,
             pruner=pruner,

@@ -92,18 +92,27 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
 class JudgedStorage:
     """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
 
+    Its study is called `STUDY`, whatever its name: Hyperband draws the bracket of a trial from that name and
+    the trial's number, and a search is the same under any.
+
     It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
     of the trial, so that trials that were read before stay as they were.
     """
 
-    def __init__(self, storage: BaseStorage, trial: FrozenTrial) -> None:
+    STUDY = "nas"
+
+    def __init__(self, storage: BaseStorage, study_id: int, trial: FrozenTrial) -> None:
         self.trial = trial
         self._storage = storage
+        self._study_id = study_id
 
     def __getattr__(self, name: str) -> Any:
         if name == "_storage":  # of a copy that is being made
             raise AttributeError(name)
         return getattr(self._storage, name)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._study_id
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._replace(self._storage.get_trial(trial_id))

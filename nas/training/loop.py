@@ -92,7 +92,7 @@ class ClassifierTraining:
         self._own = take_first_of_classes(strata, recipe.fraction)
         teaching = teacher and teacher.to(self._device)
         labels = self._train.labels[self._own]
-        self._loss = make_loss(recipe, labels, data.num_classes, teaching, self._replicas)
+        self._loss = make_loss(recipe, labels, data.num_classes, teaching)
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         with memory_failures():
             self._begin(recipe.fit_to(data, self._device.type))

@@ -36,8 +36,8 @@ def shuffle_images(labels: Tensor, generator: Generator, *, evenly: bool) -> Ten
 
 def weigh_classes(labels: Tensor, classes: int) -> Tensor:
     """Return the weight of each class (classes,): in proportion to one over its images among those with these
-    labels (N,), so that all classes count alike, and 1 on average over the images. A class without any has 0:
-    a smoothed label counts it too."""
+    labels (N,), so that all classes count alike, and 1 on average over the images. A class without any
+    has 0."""
     counts = labels.bincount(minlength=classes)
     return (len(labels) / (counts.count_nonzero() * counts)).where(counts > 0, 0)
 

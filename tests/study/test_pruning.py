@@ -147,6 +147,14 @@ def test_without_epochs_to_spare_nothing_is_stopped(tmp_path: Path) -> None:
         assert s.counts.complete == 8
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_a_study_decides_nothing(name: str, tmp_path: Path) -> None:
+    """By itself Optuna draws a trial's bracket of Hyperband from that name."""
+    other = opened(None, name, called="mbconv-2")
+    LocalExecutor().run(other, Fake(tmp_path / "log", epochs=EPOCHS), Observer())
+    assert list(other.trials) == list(searched(tmp_path, name))
+
+
 # Stopped and resumed
 
 

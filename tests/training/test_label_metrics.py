@@ -112,8 +112,8 @@ def test_the_loss_is_cross_entropy_of_each_label() -> None:
     )
     (gradient,) = torch.autograd.grad(value, logits)
     assert torch.allclose(gradient, (shares - labels) / 6, atol=1e-6)
-    smooth = SeveralLabelsLoss(0.1).make_targets(labels, labels, 3)
-    assert sorted(set(smooth.flatten().tolist())) == pytest.approx([0.05, 0.95])
+    smooth = F.binary_cross_entropy_with_logits(logits, 0.05 + 0.9 * labels, reduction="sum") / 6
+    assert SeveralLabelsLoss(0.1)(logits, labels.float()).item() == pytest.approx(smooth.item(), rel=1e-5)
     # of a class and its opposite, each counts as the one of two classes
     twin = torch.stack([logits[:, 0], -logits[:, 0]], 1)
     one = F.one_hot(labels[:, 0], 2)
@@ -130,6 +130,23 @@ def test_weights_even_out_having_a_label() -> None:
     assert isinstance(weighed, SeveralLabelsLoss) and weighed.weights is not None
     plain = make_loss(Recipe(), labels, 3, None)
     assert isinstance(plain, SeveralLabelsLoss) and plain.weights is None
+    logits = torch.zeros(4, 3, requires_grad=True)
+    assert weighed.smoothing == 0.1
+    weighed(logits, labels.float()).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None and logits.grad[:, 0].sum().item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_weight_counts_images_so_many_times(smoothing: float) -> None:
+    """An image with a label of weight 3 is three images; one that is mixed has shares of both."""
+    logits, labels = torch.randn(4, 1), torch.tensor([[1.0], [0], [0], [0]])
+    loss = SeveralLabelsLoss(smoothing, torch.tensor([3.0]))
+    plain = SeveralLabelsLoss(smoothing)
+    repeated = [torch.cat([values[:1].repeat(3, 1), values[1:]]) for values in (logits, labels)]
+    assert 4 * loss(logits, labels).item() == pytest.approx(6 * plain(*repeated).item(), rel=1e-5)
+    ends = [loss(logits[:1], torch.tensor([[value]])).item() for value in (1.0, 0.0)]
+    mixed = loss(logits[:1], torch.tensor([[0.3]])).item()
+    assert mixed == pytest.approx(0.3 * ends[0] + 0.7 * ends[1], rel=1e-5)
 
 
 def test_mixed_labels_are_shares_of_both_images() -> None:

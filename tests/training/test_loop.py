@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import io
 import math
 import pickle
 import weakref
@@ -398,6 +399,39 @@ def test_the_first_step_of_other_optimizers_by_hand(optimizer: str) -> None:
 def test_other_optimizers_learn_digits_at_their_own_rates(digits: ImageData, optimizer: str) -> None:
     recipe = Recipe(epochs=3, batch=8, optimizer=optimizer)
     assert last(ClassifierTraining(seeded(small_net), digits, recipe, seed=0)).value > 0.5
+
+
+@pytest.mark.parametrize("optimizer", LEARNING_RATES)
+def test_what_a_step_reads_lies_in_memory_as_its_weight_does(optimizer: str) -> None:
+    """A fused step of torch on a CPU pairs places in memory, whatever the strides."""
+
+    def make() -> ClassifierTraining:
+        layers = [
+            nn.Conv2d(3, 8, 3),
+            nn.Conv2d(8, 8, 3, groups=2),
+            nn.Conv2d(8, 8, 1),
+            nn.Conv2d(8, 2, (1, 3)),
+        ]
+        recipe = Recipe(epochs=2, batch=8, optimizer=optimizer)
+        return ClassifierTraining(
+            nn.Sequential(*layers, nn.Flatten(), nn.Linear(16, 2)), random_data(8), recipe, seed=0
+        )
+
+    first, training = make(), make()
+    first.epoch()
+    file = io.BytesIO()
+    torch.save(first.checkpoint(), file)
+    file.seek(0)
+    training.restore(torch.load(file, weights_only=True))
+    training.epoch()
+    read = 0
+    for weight in training._module.parameters():
+        assert weight.dim() < 4 or weight.is_contiguous(memory_format=torch.channels_last)
+        for value in (weight.grad, *training._optimizer.state[weight].values()):
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                read += 1
+                assert value.stride() == weight.stride()
+    assert read >= 20
 
 
 def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:

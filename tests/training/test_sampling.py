@@ -11,6 +11,7 @@ from torch import nn
 
 from nas.data.datasets import ImageData
 from nas.training.loop import ClassifierTraining, seed_everything
+from nas.training.losses import Loss
 from nas.training.recipe import Recipe
 from nas.training.sampling import shuffle_images, weigh_classes
 
@@ -54,14 +55,28 @@ def test_weights_are_those_of_scikit_learn() -> None:
 
 
 def test_a_class_without_an_image_weighs_nothing() -> None:
-    """As in a fold whose groups have none of it. Smoothed labels count it too."""
+    """As in a fold whose groups have none of it."""
     labels = torch.tensor(UNEVEN)
     found = weigh_classes(labels, 4)
     there = np.array([0, 1, 3])
     assert found[2] == 0
     assert found[there].tolist() == pytest.approx(compute_class_weight("balanced", classes=there, y=UNEVEN))
     assert found[labels].mean() == pytest.approx(1)
-    assert F.cross_entropy(torch.zeros(90, 4), labels, found, label_smoothing=0.1).isfinite()
+    assert Loss(0.1, found)(torch.zeros(90, 4), labels).isfinite()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_classes_count_alike_whatever_the_batch(smoothing: float) -> None:
+    """Of torch's own `weight` neither is so: findings/torch-class-weights-by-batch.sh."""
+    labels, generator = torch.tensor([0] * 60 + [1] * 25 + [2] * 5), torch.Generator().manual_seed(0)
+    loss, logits = Loss(smoothing, weigh_classes(labels, 3)), torch.randn(90, 3, generator=generator)
+    whole = loss(logits, labels)
+    parts = [loss(one[None], label[None]) for one, label in zip(logits, labels, strict=True)]
+    assert torch.stack(parts).mean() == pytest.approx(whole.item())
+    assert loss(logits, F.one_hot(labels, 3).float()) == pytest.approx(whole.item())
+    even = torch.zeros(90, 3, requires_grad=True)
+    loss(even, labels).backward()  # type: ignore[no-untyped-call]
+    assert even.grad is not None and even.grad.sum(0).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 def uneven_data(size: int = 8) -> ImageData:
@@ -92,8 +107,8 @@ def test_the_loss_has_the_weights_of_the_classes() -> None:
     plain = F.cross_entropy(log, torch.tensor(data.train_labels), label_smoothing=0.1)
     assert loss != pytest.approx(float(plain), rel=1e-3)
     weights, own = torch.tensor([2 / 3, 2.0]), torch.tensor(data.train_labels)
-    smooth = -(0.9 * weights[own] * log.gather(1, own[:, None])[:, 0] + 0.05 * (weights * log).sum(1))
-    assert loss == pytest.approx(float(smooth.sum() / weights[own].sum()), rel=1e-5)
+    smooth = -(0.9 * log.gather(1, own[:, None])[:, 0] + 0.05 * log.sum(1))
+    assert loss == pytest.approx(float((weights[own] * smooth).mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize("mixup", [0, 0.2])
