@@ -181,6 +181,35 @@ def test_a_run_whose_images_are_gone_is_compared_on_random_ones_and_says_why(tin
 
 
 @pytest.mark.slow
+def test_one_file_of_a_run_is_compared_on_its_images_too(tiny_run: RunFolder) -> None:
+    for name, file in (("python", "mine.py"), ("safetensors", "own.safetensors")):
+        said = nas("export", "runs/mine", "--format", name, "-o", file)
+        assert said.code == 0, said
+        assert re.fullmatch(
+            rf"{file}: differs by 0 of the range, 100.0 % of classes equal, accuracy (0\.\d{{4}}) before and "
+            r"\1 after, on 40 of the validation images of digits\n",
+            said.err,
+        ), said.err
+    text = tiny_run.manifest_file.read_text()
+    tiny_run.manifest_file.write_text(text.replace("dataset: digits", "dataset: npz:gone.npz"))
+    said = nas("export", "runs/mine", "-o", "mine.py")
+    assert said.code == 0 and said.out.startswith("mine.py\n")
+    assert re.search("equal, on 64 random images of mean 0 and deviation 1, as the images of the", said.err)
+
+
+@pytest.mark.slow
+def test_a_file_that_differs_on_images_of_the_run_alone_is_refused(tiny_run: RunFolder) -> None:
+    """Which two random images did not show."""
+    before = {file.name: file.read_bytes() for file in tiny_run.path.glob("best.*")}
+    other = re.sub(r"(?m)^outputs = (.*)", r"outputs = \1 * (images.std() > 2)", EXPORTERS["python"].usage)
+    with patch.object(type(EXPORTERS["python"]), "usage", other):
+        said = nas("export", "runs/mine")
+    assert said.code == 1
+    assert re.match("error: runs/mine/best.py: is not the network: on 40 of the validation", said.err)
+    assert {file.name: file.read_bytes() for file in tiny_run.path.glob("best.*")} == before
+
+
+@pytest.mark.slow
 def test_a_folder_has_each_format_and_what_one_needs_to_use_it(tiny_run: RunFolder) -> None:
     said = nas("export", "runs/mine", "--format", ",".join(HERE), "-o", "out/deep")
     assert said.code == 0, said
