@@ -43,7 +43,7 @@ from nas.workflows.calibration_lookup import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import FinalsKeeper, Inheritance, WeightsKeeper
-from nas.workflows.limited import KEPT, measure_best, train_lost
+from nas.workflows.limited import KEPT, find_sought, measure_best, train_lost
 from nas.workflows.logged import RunLog
 from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
@@ -282,6 +282,7 @@ def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) 
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
         rules=_list_rules(session),
         find_end=stop.find_end,
+        sought=find_sought(session),
         **more,
     )
 
