@@ -19,7 +19,8 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-for requirement in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+extras = project["optional-dependencies"].values()
+for requirement in [*project["dependencies"], *(one for extra in extras for one in extra)]:
     if bound := re.match(r"([\w.-]+)(?:\[[^\]]*\])?\s*>=\s*([\w.]+)", requirement):
         print("{}=={}".format(*bound.groups()))
 PYTHON

@@ -74,16 +74,26 @@ def check_int8(name: str, where: str = "--quantize int8") -> None:
 
 def check_installed(what: str, libraries: Iterable[str]) -> None:
     """Raise InputError where a library that something needs is not installed."""
-    if lacking := [library.replace("_", "-") for library in libraries if not _is_installed(library)]:
+    if lacking := [_name_distribution(library) for library in libraries if not is_installed(library)]:
         are = "is not installed; install it" if len(lacking) == 1 else "are not installed; install them"
         raise InputError(
             f"{what}: needs {' and '.join(lacking)}, which {are} with: pip install {' '.join(lacking)}"
         )
 
 
-def _is_installed(library: str) -> bool:
-    """Return whether it is; a folder of its name where one works, such as what it has written, is none."""
-    found = find_spec(library)
+def _name_distribution(library: str) -> str:
+    return library.partition(".")[0].replace("_", "-")
+
+
+def is_installed(library: str) -> bool:
+    """Return whether it is; a folder of its name where one works, such as what it has written, is none.
+
+    Of a library that is no more than a folder, as executorch is, a part is asked for: `executorch.runtime`.
+    """
+    try:
+        found = find_spec(library)
+    except ModuleNotFoundError:
+        return False
     return found is not None and found.origin is not None
 
 
@@ -108,5 +118,6 @@ __all__ = [
     "check_int8",
     "find_exporter",
     "find_quantized",
+    "is_installed",
     "list_suffixes",
 ]

@@ -29,11 +29,9 @@ class PythonExporter:
     checks_itself = True
     has_headless = True
     usage = """\
-import importlib.util, torch
-spec = importlib.util.spec_from_file_location("network", file)
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-outputs = module.load()(torch.from_numpy(images)).detach().numpy()
+import runpy, torch
+network = runpy.run_path(file)["load"]()
+outputs = network(torch.from_numpy(images)).detach().numpy()
 """
 
     def target(self, path: Path) -> Path:
@@ -85,14 +83,9 @@ class SafetensorsExporter:
     checks_itself = True
     has_headless = True
     usage = """\
-import importlib.util, torch
-from safetensors.torch import load_file
-spec = importlib.util.spec_from_file_location("network", file.removesuffix(".safetensors") + ".py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-network = module.Network()
-network.load_state_dict(load_file(file))
-outputs = network.eval()(torch.from_numpy(images)).detach().numpy()
+import runpy, torch
+network = runpy.run_path(file.removesuffix(".safetensors") + ".py")["load"](file)
+outputs = network(torch.from_numpy(images)).detach().numpy()
 """
 
     def target(self, path: Path) -> Path:

@@ -130,10 +130,43 @@ def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> No
                 said = (done.stderr or done.stdout).strip().splitlines()
                 raise RuntimeError(said[-1] if said else f"pnnx ended with {done.returncode}")
             (file.parent / f"{stem}{suffix}").write_bytes(made.read_bytes())
+    (file.parent / f"{stem}.ncnn.py").write_text(_NCNN_MODULE)
     # pnnx leaves an operator that ncnn lacks under its name in torch, such as F.pad
     kinds = [line.split()[0] for line in file.read_text().splitlines()[2:]]
     if lacking := [kind for kind in kinds if "." in kind or ":" in kind]:
         raise RuntimeError(f"ncnn has no layer {lacking[0]}")
+
+
+_NCNN_MODULE = '''\
+"""Applies the two files beside this by ncnn."""
+
+from pathlib import Path
+
+import ncnn
+import numpy
+
+
+def load():
+    """What makes scores (N, classes) of images, an array (N, C, H, W) of float32, one after the other.
+
+    In single precision, as the network was trained; without the line of `net.opt` in half, ncnn's default.
+    """
+    net, path = ncnn.Net(), Path(__file__).with_suffix("")
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    if net.load_param(f"{path}.param") or net.load_model(f"{path}.bin"):
+        raise RuntimeError(f"{path}: ncnn cannot load it")
+
+    def apply(images):
+        outputs = []
+        for image in images:
+            extractor = net.create_extractor()
+            extractor.input("in0", ncnn.Mat(image).clone())
+            outputs.append(numpy.array(extractor.extract("out0")[1]))
+        return numpy.stack(outputs)
+
+    return apply
+'''
+"""The Python beside a network of ncnn, which has no loading in a line."""
 
 
 def _write_executorch(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
@@ -246,8 +279,7 @@ outputs = network(torch.from_numpy(images)).detach().numpy()
         _quantize_pt2,
         ("torchao",),
         """\
-import torch
-import torchao.quantization.pt2e.quantize_pt2e
+import torch, torchao.quantization.pt2e.quantize_pt2e
 network = torch.export.load(file).module()
 outputs = network(torch.from_numpy(images)).detach().numpy()
 """,
@@ -276,18 +308,11 @@ outputs = network(images)[0]
     Int8(_quantize_openvino, ("openvino", "nncf")),
 )
 NCNN = RuntimeExporter(
-    (".ncnn.param", ".ncnn.bin"),
+    (".ncnn.param", ".ncnn.bin", ".ncnn.py"),
     """\
-import ncnn, numpy
-net, outputs = ncnn.Net(), []
-net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False  # as it was trained
-for load, path in ((net.load_param, file), (net.load_model, file.removesuffix(".param") + ".bin")):
-    if load(path):
-        raise RuntimeError(f"{path}: ncnn cannot load it")
-for image in images:
-    extractor = net.create_extractor()
-    extractor.input("in0", ncnn.Mat(image).clone())
-    outputs.append(numpy.array(extractor.extract("out0")[1]))
+import runpy
+network = runpy.run_path(file.removesuffix(".param") + ".py")["load"]()
+outputs = network(images)
 """,
     _write_ncnn,
     ("pnnx", "ncnn"),
@@ -295,24 +320,19 @@ for image in images:
 EXECUTORCH = RuntimeExporter(
     (".pte",),
     """\
-import torch
-from executorch.runtime import Runtime
-network = Runtime.get().load_program(file).load_method("forward")
+import executorch.runtime, torch
+network = executorch.runtime.Runtime.get().load_program(file).load_method("forward")
 outputs = [network.execute([image[None]])[0][0].numpy().copy() for image in torch.from_numpy(images)]
 """,
     _write_executorch,
-    ("executorch",),
+    ("executorch.runtime",),
 )
 LITERT = RuntimeExporter(
     (".tflite",),
     """\
 from ai_edge_litert.interpreter import Interpreter
-network, outputs = Interpreter(model_path=file), []
-network.allocate_tensors()
-for image in images:
-    network.set_tensor(network.get_input_details()[0]["index"], image[None])
-    network.invoke()
-    outputs.append(network.get_tensor(network.get_output_details()[0]["index"])[0].copy())
+network = Interpreter(file).get_signature_runner()
+outputs = [[*network(args_0=image[None]).values()][0][0] for image in images]
 """,
     _write_litert,
     ("litert_torch",),

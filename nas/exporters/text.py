@@ -16,17 +16,25 @@ Call = str | list[tuple[str, "Call"]]
 
 LOAD = '''\
 def load(path: str | Path | None = None) -> Network:
-    """The network in evaluation mode with the weights of a `.pt` file, by default the one beside this."""
+    """The network in evaluation mode with the weights of a `.pt` file, by default the one beside this.
+
+    A `.safetensors` file is read too, by safetensors.
+    """
     network = Network()
-    path = path or Path(__file__).with_suffix(".pt")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    path = Path(path or Path(__file__).with_suffix(".pt"))
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        network.load_state_dict(load_file(path))
+    else:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()'''
-"""Of an exported file; by it one is known."""
+"""Of an exported file; by its first lines one is known, those of before too."""
 
 
 def is_export(text: str) -> bool:
     """Return whether a text is an exported file."""
-    return LOAD in text
+    return LOAD.partition(", by default")[0] in text
 
 
 def is_too_long(line: str) -> bool:

@@ -193,7 +193,7 @@ RUNTIMES: dict[str, Runtime] = {
     "openvino": Runtime(_load_openvino, ("openvino",), "openvino", ("openvino",)),
     "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn")),
     "litert": Runtime(_load_litert, ("ai_edge_litert.interpreter",), "litert", ("litert_torch",)),
-    "executorch": Runtime(_load_executorch, ("executorch.runtime",), "executorch", ("executorch",)),
+    "executorch": Runtime(_load_executorch, ("executorch.runtime",), "executorch", ("executorch.runtime",)),
 }
 """By name, as `--runtime` takes them."""
 

@@ -50,6 +50,15 @@ class Fingerprint:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return f"{self.machine}, {self.runtime} {self.version}, {threads}"
 
+    def describe_change(self, now: Fingerprint) -> str:
+        """Return of what device, version and threads it is where the fingerprint of now is of others."""
+        named = {
+            "processor": (self.machine, now.machine),
+            self.runtime: (self.version, now.version),
+            "threads:": (self.threads, now.threads),
+        }
+        return ", ".join(f"{what} {was} (here {own})" for what, (was, own) in named.items() if was != own)
+
     @property
     def digest(self) -> str:
         """A name for a file."""
@@ -105,6 +114,15 @@ class LatencyTable:
     def predict(self, whole: Whole) -> float:
         """Return the seconds that are predicted of a network by its features."""
         return float(np.dot(self.correction.weights, whole.features.scale())) + self.correction.constant
+
+    @cached_property
+    def excess(self) -> float:
+        """How much longer than predicted nine of ten held-out networks took at most, as a part of that.
+
+        Each is taken by the most of what all rounds, the odd and the even ones came to, as what is named is.
+        """
+        taken = [max(one.low_s, one.odd_s, one.even_s) / self.predict(one) for one in self.held_out]
+        return max(0.0, round(float(np.quantile(taken, 0.9)) - 1, 4))
 
     @cached_property
     def errors(self) -> dict[str, Errors]:

@@ -330,6 +330,8 @@ def _print_front(state: RunState, console: Console) -> None:
     if state.front:
         end = "highest" if objective.metric.maximize else "lowest"
         say(console, f"The best network is the one of the {end} {objective.metric.name}, whatever it costs.")
+    if LATENCY in objective.costs and LATENCY not in config.budget:
+        say(console, "Latencies are predicted, and none was measured: nas profile measures networks.")
 
 
 def _say_next(result: SearchResult, console: Console) -> None:

@@ -80,7 +80,7 @@ class Study:
     `inherit` says from whose weights a trial starts, given the complete ones, the best first. By `rules` the
     study gives up after failures, and where `find_end` has a reason between trials and epochs. Trials that an
     earlier driver left running are handed out again first; with `elsewhere` they run in other programs, and
-    stay theirs.
+    stay theirs. Proposals other than the warm start are inside `sought`, where it is narrower than `budget`.
     """
 
     def __init__(
@@ -101,13 +101,15 @@ class Study:
         rules: Sequence[FailureRule] = (),
         find_end: Callable[[], BaseException | None] = lambda: None,
         elsewhere: bool = False,
+        sought: Budget | None = None,
     ) -> None:
         self.ledger = ledger
         self.objective = objective
         self._space = space
         self._budget = budget
         self._measured = [m for m in dict.fromkeys((*budget, *objective.measures)) if not m.is_additive]
-        self._domain = Domain(space, budget, try_out)
+        self._sought = budget if sought is None else sought
+        self._domain = Domain(space, self._sought, try_out)
         self._wanted = trials
         self._sampler = sampler
         self._seed = seed
@@ -163,9 +165,11 @@ class Study:
         repeats: list[int] = []
         accepted: list[tuple[Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
+        has_start = self._find_start(number) is not None
         for attempt, proposal in enumerate(self._list_proposals(number)):
+            is_start = has_start and attempt == 0
             try:
-                amounts, identity = self._check(proposal.choices)
+                amounts, identity = self._check(proposal.choices, self._budget if is_start else self._sought)
             except Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
@@ -182,7 +186,7 @@ class Study:
 
         Raises Rejected for one that a sampler could not have tried either.
         """
-        amounts, identity = self._check(choices)
+        amounts, identity = self._check(choices, self._budget)
         proposal = replace(self._sample(follow(choices)), system_attrs=dict(notes or {}))
         candidate = self._make_candidate(len(self.ledger.trials), proposal.choices, amounts, identity)
         return self._enter_best([(proposal, candidate)], Counter(), [])
@@ -286,12 +290,12 @@ class Study:
     def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Proposal:
         return Proposal(*self.ledger.sample(self._space, choose))
 
-    def _check(self, choices: Choices) -> tuple[Amounts, str]:
-        """Return amounts and identity of a point; raises Rejected."""
+    def _check(self, choices: Choices, within: Budget) -> tuple[Amounts, str]:
+        """Return amounts and identity of a point within a budget; raises Rejected."""
         amounts = self._domain.amounts(choices)
         if amounts is None:
             raise Rejected(RejectionReason.UNBUILDABLE)
-        if not self._budget.admits(amounts):
+        if not within.admits(amounts):
             raise Rejected(RejectionReason.OVER_BUDGET)
         identity = self._domain.identity(choices)
         if identity in self._numbers:

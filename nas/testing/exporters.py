@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import nn
 
 from nas.blocks import Builder
 from nas.errors import NasError
-from nas.exporters import EXPORTERS, Exporter
+from nas.exporters import EXPORTERS, Exporter, is_installed
 from nas.exporters.parity import apply_apart
 from nas.graph import Architecture
 from nas.graph.module import build_module
@@ -23,7 +22,7 @@ from nas.ops import Add, Dropout, DropPath, Flatten, GlobalPool, Linear
 def _try_out(name: str) -> Any:
     """Return the format as a parameter, which is skipped where a library of its own is not installed."""
     exporter = EXPORTERS[name]
-    lacking = [library for library in exporter.needs if find_spec(library) is None]
+    lacking = [library for library in exporter.needs if not is_installed(library)]
     marks = [pytest.mark.skip(f"needs {' and '.join(lacking)}")] if lacking else []
     return pytest.param(exporter, marks=marks)
 

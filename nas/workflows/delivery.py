@@ -49,18 +49,19 @@ Progress = Callable[[str], None]
 
 
 def write_checked(leaving: Leaving, exporter: Exporter, file: Path, progress: Progress) -> list[Path]:
-    """Write a network with weights as `file` and those beside it, compared with it. Return the files.
+    """Write a network with weights as `file` and those beside it, compared with it on images of the size that
+    it was trained at. Return the files.
 
     Raises NasError where a file is not the network; the folder is then as it was.
     """
-    sample, wanted = _expect(leaving)
     stem = file.name.removesuffix(exporter.suffixes[0])
     make_folder(file.parent, file)
     try:
         with place_beside(file.with_name(stem)) as beside:
-            written = leaving.write(exporter, beside, stem)
+            written = leaving.write(exporter, beside, stem)  # its checker imports torch beside this
+            sample, wanted = _expect(leaving.as_deployed())
             parity = check_parity(exporter, beside / file.name, file, wanted, sample)
-            for made in written:
+            for made in reversed(written):  # the one that a user loads comes last
                 made.replace(file.parent / made.name)
     except OSError as error:
         raise explain_unwritable(file, error) from None

@@ -92,7 +92,14 @@ def write_network(
     _check_kept(exporter, file, plugins)
     if target is None and not is_run(str(what)) and ".py" in exporter.suffixes:
         _check_own(file)
-    return write_one(leaving, target, exporter, progress)
+    if exporter.checks_itself and (leaving.images is None or leaving.is_headless):
+        progress(f"writing {file}, which a fresh interpreter checks")
+        return _write_exact(leaving, exporter, file)
+    from nas.workflows.delivery import write_checked  # with all that reads images
+
+    return write_checked(
+        leaving if exporter.checks_itself else leaving.as_deployed(), exporter, file, progress
+    )
 
 
 def find_leaving(
@@ -145,25 +152,23 @@ def _check_own(file: Path) -> None:
     check_replaceable(file, lambda _: module.exists())
 
 
-def export_run(state: RunState, number: int | None = None, output: Path | None = None) -> list[Path]:
-    """Write a trial of a run, or its best, with its weights, as Python, checked. Return the files.
+def export_run(state: RunState) -> list[Path]:
+    """Write the best trial of a run, with its weights, as Python, checked. Return the files.
 
-    Raises InputError where the run has no such trial or its weights were not kept.
+    Raises InputError where its weights were not kept.
     """
-    return write_one(load_trial(state, number), output, EXPORTERS["python"])
+    return export_module(load_trial(state))
 
 
-def write_one(
-    leaving: Leaving, output: Path | None, exporter: Exporter, progress: Callable[[str], None] = ignore
-) -> list[Path]:
-    """Write a network in one format, checked. Return the files. Raises NasError where it is another."""
-    file = exporter.target(output or leaving.stem)
-    if exporter.checks_itself:
-        progress(f"writing {file}, which a fresh interpreter checks")
-        return leaving.write(exporter, file.parent, file.name.removesuffix(exporter.suffixes[0]))
-    from nas.workflows.delivery import write_checked
+def export_module(leaving: Leaving) -> list[Path]:
+    """Write a network as Python in its run, checked: layers, weights, MACs and outputs for two images. Return
+    the files. Raises NasError where it is another."""
+    exporter = EXPORTERS["python"]
+    return _write_exact(leaving, exporter, exporter.target(leaving.stem))
 
-    return write_checked(leaving.as_deployed(), exporter, file, progress)
+
+def _write_exact(leaving: Leaving, exporter: Exporter, file: Path) -> list[Path]:
+    return leaving.write(exporter, file.parent, file.name.removesuffix(exporter.suffixes[0]))
 
 
 def load_trial(state: RunState, number: int | None = None) -> Leaving:

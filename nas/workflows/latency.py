@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,9 @@ def time_space(
     if config.classes is not None:
         found = found.for_data(found.input[0], config.classes)
     files = [Path(source.file) for source in sources]
-    return find_table(found, config.runtime, config.threads, files, progress, anew=config.anew)
+    return find_table(
+        found, config.runtime, config.threads, files, progress, anew=config.anew, noted=progress
+    )
 
 
 def check_runtime(runtime: str, threads: int) -> None:
@@ -102,8 +105,12 @@ def find_table(
     progress: Callable[[str], None],
     *,
     anew: bool = False,
+    noted: Callable[[str], None] = ignore,
 ) -> LatencyTable:
-    """Return the table of a space as it is counted, measured now if there is none. Raises as `time_parts`."""
+    """Return the table of a space as it is counted, measured now if there is none.
+
+    `noted` is told of a table of another device. Raises as `time_parts`.
+    """
     check_runtime(runtime, threads)
     pieces = list_pieces(space)
     if len(pieces) > _MOST_PARTS:
@@ -115,6 +122,8 @@ def find_table(
     file = name_table_file(fingerprint)
     if file.is_file() and not anew:
         return read_table(file)
+    if not file.is_file() and (note := _describe_other(fingerprint)):
+        noted(note)
     table = measure_table(space, fingerprint, pieces, 0, plugins, progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(table.to_data()))
@@ -124,6 +133,18 @@ def find_table(
 def take_fingerprint(runtime: str, threads: int, parts: str) -> Fingerprint:
     """Return the fingerprint of this device for a runtime."""
     return Fingerprint(name_processor(), runtime, read_version(runtime) or "unknown", threads, parts)
+
+
+def _describe_other(now: Fingerprint) -> str | None:
+    """Return in a line of what another table of these parts and runtime is, the latest that is kept."""
+    kept = sorted(name_table_file(now).parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    for file in reversed(kept):
+        with suppress(InputError, OSError):  # a damaged one is told when it is to be used
+            other = read_table(file).fingerprint
+            if (other.parts, other.runtime) == (now.parts, now.runtime):
+                change = other.describe_change(now) or "an older build of nas"
+                return f"Latency: a new table is measured, as {file} is of {change}."
+    return None
 
 
 def name_table_file(fingerprint: Fingerprint) -> Path:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nas.cost import format_latency
 from nas.errors import InputError
-from nas.measures import LATENCY
+from nas.measures import LATENCY, Budget
 from nas.runs.budget import name_option
 from nas.runs.measured import MeasuredLatencies
 from nas.study.ledger import Ledger
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from nas.workflows.session import Session
 
 KEPT = 16
-"""Trials at least whose weights stay: of those near a limit about half are over it when they are measured."""
+"""Trials at least whose weights stay: of those near a limit some are over it when they are measured."""
 _AGAIN = "again"
 
 
@@ -71,6 +75,7 @@ def load_table(
         config.latency.threads,
         files,
         lambda text: observer.doing(f"Latency: {text}"),
+        noted=observer.noted,
     )
     errors = table.errors["table"]
     observer.noted(
@@ -84,6 +89,39 @@ def load_table(
             "nas latency --anew when it is."
         )
     return table
+
+
+def find_sought(session: Session) -> Budget:
+    """Return what a sampler's networks are inside: the budget, with room for errors of predicted latency."""
+    budget = session.config.budget
+    if LATENCY not in budget:
+        return budget
+    from nas.latency.table import read_table
+
+    return leave_room(session.space, budget, read_table(session.folder.table_file))
+
+
+def leave_room(space: Space, budget: Budget, table: LatencyTable) -> Budget:
+    """Return a budget whose networks are inside the limit of latency even where they take as much longer than
+    predicted as nine of ten held-out ones did at most; as it is, where that leaves none."""
+    limit = budget.get(LATENCY)
+    if limit is None or limit.high is None:
+        return budget
+    high = int(limit.high / (1 + table.excess))
+    narrower = Budget({**budget, LATENCY: replace(limit, high=high)})
+    is_met = high >= limit.low and space.uniform(narrower).sample(np.random.default_rng(0), 1)
+    return narrower if is_met else budget
+
+
+def describe_room(space: Space, budget: Budget, table: LatencyTable) -> str | None:
+    """Return in a line what is tried of a budget, where that is not all of it by what is predicted."""
+    most = leave_room(space, budget, table).get(LATENCY)
+    if most is None or most.high is None:
+        return None
+    share = f"one in ten networks took over {100 * table.excess:.1f} % longer than predicted"
+    if most != budget[LATENCY]:
+        return f"Latency: {share}, so those of up to {format_latency(most.high)} as predicted are tried."
+    return f"Latency: {share}, and none is that far below the limit; all are tried." if table.excess else None
 
 
 def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) -> None:

@@ -18,6 +18,7 @@ from nas.study.rules import FailureRule
 from nas.study.study import Screen, Study
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import Inheritance
+from nas.workflows.limited import find_sought
 from nas.workflows.observer import Observer
 from nas.workflows.session import Session
 from nas.workflows.stops import StopCheck
@@ -82,6 +83,7 @@ def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) 
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
         rules=_list_rules(session),
         find_end=stop.find_end,
+        sought=find_sought(session),
         **more,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import re
 import shutil
@@ -22,11 +23,12 @@ from command_line import SHORT, Said, nas
 from torch import fx
 
 from nas.errors import InputError, NasError
-from nas.exporters import EXPORTERS, find_exporter
+from nas.exporters import EXPORTERS, find_exporter, is_installed
 from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.files import place_beside
 from nas.graph.module import build_module
+from nas.latency import RUNTIMES
 from nas.runs.config import SearchConfig
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
@@ -41,6 +43,8 @@ from nas.workflows.leaving import Leaving
 from nas.workflows.search import search
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
+ELSEWHERE = ("litert", "executorch")
+"""Formats whose libraries are not among those of the tests."""
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
@@ -71,6 +75,16 @@ network:
   - conv: {name: stem, out: 4, kernel: 3, norm: false}
   - classifier
 """
+
+
+def test_each_format_is_loaded_and_applied_in_three_lines() -> None:
+    """But timm, which finds a network by its module."""
+    for name in {*EXPORTERS} - {"timm"}:
+        exporter = EXPORTERS[name]
+        usages = [exporter.usage]
+        if isinstance(exporter, RuntimeExporter) and exporter.int8 and exporter.int8.usage:
+            usages.append(exporter.int8.usage)
+        assert all(len(usage.splitlines()) == 3 for usage in usages)
 
 
 def test_outputs_are_compared_by_their_range() -> None:
@@ -132,6 +146,22 @@ def test_a_format_without_its_library_says_how_to_install_it() -> None:
     )
 
 
+def test_a_library_without_a_module_of_its_own_is_told_from_a_folder_of_its_name(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As executorch is, which was said not to be installed where it was."""
+    assert EXPORTERS["executorch"].needs == RUNTIMES["executorch"].needs == ("executorch.runtime",)
+    monkeypatch.syspath_prepend(str(tiny_folder))
+    with formats(spaced=replace(LITERT, needs=("spaced_out.part",))):
+        for place in (Path(), Path("spaced_out"), Path("spaced_out/part")):
+            place.mkdir(exist_ok=True)
+            with pytest.raises(InputError, match=r"needs spaced-out, which .*: pip install spaced-out$"):
+                find_exporter("spaced")
+        Path("spaced_out/part/__init__.py").touch()
+        importlib.invalidate_caches()
+        assert find_exporter("spaced").needs == ("spaced_out.part",)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -181,15 +211,45 @@ def test_a_run_whose_images_are_gone_is_compared_on_random_ones_and_says_why(tin
 
 
 @pytest.mark.slow
+def test_one_file_of_a_run_is_compared_on_its_images_too(tiny_run: RunFolder) -> None:
+    for name, file in (("python", "mine.py"), ("safetensors", "own.safetensors")):
+        said = nas("export", "runs/mine", "--format", name, "-o", file)
+        assert said.code == 0, said
+        assert re.fullmatch(
+            rf"{file}: differs by 0 of the range, 100.0 % of classes equal, accuracy (0\.\d{{4}}) before and "
+            r"\1 after, on 40 of the validation images of digits\n",
+            said.err,
+        ), said.err
+    text = tiny_run.manifest_file.read_text()
+    tiny_run.manifest_file.write_text(text.replace("dataset: digits", "dataset: npz:gone.npz"))
+    said = nas("export", "runs/mine", "-o", "mine.py")
+    assert said.code == 0 and said.out.startswith("mine.py\n")
+    assert re.search("equal, on 64 random images of mean 0 and deviation 1, as the images of the", said.err)
+
+
+@pytest.mark.slow
+def test_a_file_that_differs_on_images_of_the_run_alone_is_refused(tiny_run: RunFolder) -> None:
+    """Which two random images did not show."""
+    before = {file.name: file.read_bytes() for file in tiny_run.path.glob("best.*")}
+    other = re.sub(r"(?m)^outputs = (.*)", r"outputs = \1 * (images.std() > 2)", EXPORTERS["python"].usage)
+    with patch.object(type(EXPORTERS["python"]), "usage", other):
+        said = nas("export", "runs/mine")
+    assert said.code == 1
+    assert re.match("error: runs/mine/best.py: is not the network: on 40 of the validation", said.err)
+    assert {file.name: file.read_bytes() for file in tiny_run.path.glob("best.*")} == before
+
+
+@pytest.mark.slow
 def test_a_folder_has_each_format_and_what_one_needs_to_use_it(tiny_run: RunFolder) -> None:
-    said = nas("export", "runs/mine", "--format", ",".join(HERE), "-o", "out/deep")
+    formats = (*HERE, *(name for name in ELSEWHERE if all(map(is_installed, EXPORTERS[name].needs))))
+    said = nas("export", "runs/mine", "--format", ",".join(formats), "-o", "out/deep")
     assert said.code == 0, said
     folder = Path("out/deep")
     assert sorted(said.out.splitlines()) == sorted(map(str, folder.iterdir()))
-    assert len(said.err.splitlines()) == len(HERE)
+    assert sum("of the range" in line for line in said.err.splitlines()) == len(formats)
     assert [file.name for file in Path("out").iterdir()] == ["deep"]
     names = {file.name for file in folder.iterdir()}
-    suffixes = {suffix for name in HERE for suffix in EXPORTERS[name].suffixes}
+    suffixes = {suffix for name in formats for suffix in EXPORTERS[name].suffixes}
     assert names == {f"best{suffix}" for suffix in suffixes} | {
         "README.md", "labels.txt", "network.yaml", "preprocess.json", "samples.npz",
         *(f"sample_{n}.png" for n in range(4)),
@@ -198,14 +258,15 @@ def test_a_folder_has_each_format_and_what_one_needs_to_use_it(tiny_run: RunFold
     given = json.loads((folder / "preprocess.json").read_text())
     assert (given["channels"], given["size"], given["crop"]) == ("grey", [32, 32], "none")
     readme = (folder / "README.md").read_text()
-    for name in HERE:
-        assert EXPORTERS[name].usage in readme
     assert f"\nSearch again with: `{Manifest.read(tiny_run).start_command(tiny_run)}`\n" in readme
-    with np.load(folder / "samples.npz") as samples:
-        sample = Sample(samples["inputs"], samples["labels"], "the samples")
-        for name in HERE:
-            file = folder / f"best{EXPORTERS[name].suffixes[0]}"
-            assert check_parity(EXPORTERS[name], file, file, samples["outputs"], sample).holds
+    codes = dict(re.findall(r"### (\w+)\n\n```python\n(.*?)```", readme, re.DOTALL))
+    assert tuple(codes) == formats
+    with contextlib.chdir(folder), np.load("samples.npz") as samples, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch 2.11 warns of how it reads its own file
+        for code in codes.values():
+            known: dict[str, Any] = {"images": samples["inputs"]}
+            exec(code, known)
+            assert Parity.of(samples["outputs"], np.asarray(known["outputs"], np.float32)).holds
     assert parse_space((folder / "network.yaml").read_text(), "network.yaml").is_architecture
 
 

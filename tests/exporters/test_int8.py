@@ -323,7 +323,7 @@ def test_a_folder_has_each_format_beside_float32(tiny_run: RunFolder) -> None:
         before, after, equal, difference, *_ = (cell.strip() for cell in row[1].split("|"))
         assert abs(float(before) - float(after)) <= 0.1 and float(equal.rstrip(" %")) > 80
         assert 1e-5 < float(difference) < 0.6  # of single outputs, in a network of a short training
-    assert "import torchao" in card and "scales of 32 of the training images of digits" in card
+    assert "import torch, torchao" in card and "scales of 32 of the training images of digits" in card
     assert "Note: files were compared on 40 images alone" in card
 
 

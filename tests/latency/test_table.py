@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import nas
+from latency_tables import SPACE, TEXT, every, made_table
 from safetensors.torch import load_file
 from torch import nn
 
@@ -22,7 +23,7 @@ from nas.graph.module import build_module, build_piece
 from nas.graph.piece import Piece
 from nas.latency import table as tables
 from nas.latency.correction import Correction, Features, compute_errors, fit_correction
-from nas.latency.table import Fingerprint, LatencyTable, Whole, compose, digest_parts, read_table
+from nas.latency.table import LatencyTable, digest_parts, read_table
 from nas.measures import LATENCY, MACS, Budget
 from nas.ops import OPERATORS
 from nas.runs.config import SearchConfig
@@ -35,57 +36,15 @@ from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Counts
 from nas.workflows.checks import check_budget
-from nas.workflows.latency import find_table, measure_whole, name_table_file
+from nas.workflows.latency import find_table, measure_whole, name_table_file, take_fingerprint
 from nas.workflows.limited import check_latency
 from nas.workflows.search import SearchResult, StopReason
-
-TEXT = """\
-name: few
-input: [3, 32, 32]
-classes: 10
-network:
-  - conv: {name: stem, out: {choice: [8, 16]}, stride: 2}
-  - stage:
-      name: s1
-      depth: {choice: [1, 2, 3]}
-      stride: 2
-      block: {mbconv: {out: {choice: [16, 24]}, kernel: {choice: [3, 5], per: layer}}}
-  - parallel: {branches: [[{conv: {out: 8}}], [{conv: {out: 16, kernel: 1}}]], join: concat}
-  - classifier
-"""
-SPACE = parse_space(TEXT)
-
-
-def every(space: Space) -> list[dict[str, Any]]:
-    """All points of a small space."""
-    found: dict[str, dict[str, Any]] = {}
-    draw = np.random.default_rng(0)
-    for point in space.uniform(Budget()).sample(draw, 4000):
-        found[json.dumps(sorted(point.items()))] = point
-    assert len(found) == space.count
-    return list(found.values())
 
 
 def drawn_times(space: Space) -> PieceTimes:
     """Times of parts by chance."""
     draw = np.random.default_rng(1)
     return PieceTimes({key: int(draw.integers(1, 50)) * 1000 for key in list_pieces(space)}, 7000)
-
-
-def made_table(space: Space = SPACE, factor: float = 1.1) -> LatencyTable:
-    """A table whose parts take as long as their MACs say, and whole networks `factor` times that."""
-    parts = {
-        key: Features(one.cost.macs * 1e-9 + 1e-6, len(one.nodes), one.cost.macs, one.cost.params,
-                      one.cost.activations)
-        for key, one in list_pieces(space).items()
-    }  # fmt: skip
-    points = space.uniform(Budget()).sample(np.random.default_rng(0), 30)
-    wholes = tuple(
-        Whole(own, factor * own.seconds, factor * own.seconds, factor * own.seconds)
-        for own in compose(space, parts, points)
-    )
-    fingerprint = Fingerprint("a processor", "torch", "1.0", 1, "parts")
-    return LatencyTable(fingerprint, parts, wholes[:20], wholes[20:])
 
 
 # Pieces
@@ -370,7 +329,20 @@ def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
     if runtime == "onnx":
         pytest.importorskip("onnxruntime")
     told: list[str] = []
-    table = find_table(SPACE, runtime, 1, (), told.append)
+    here = take_fingerprint(runtime, 1, digest_parts(list_pieces(SPACE)))
+    other = replace(here, machine="a processor", version="1.0")
+    for number, (own, text) in enumerate(
+        ((other, ""), (replace(other, runtime="ncnn"), ""), (replace(other, parts="few"), ""), (here, "{"))
+    ):
+        kept = few / "cache" / "nas" / "latency" / f"{number}.json"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(text or json.dumps(replace(made_table(), fingerprint=own).to_data()))
+    noted: list[str] = []
+    table = find_table(SPACE, runtime, 1, (), told.append, noted=noted.append)
+    assert noted == [
+        f"Latency: a new table is measured, as {kept.with_name('0.json')} is of processor a processor (here "
+        f"{here.machine}), {runtime} 1.0 (here {here.version})."
+    ]
     count = len(list_pieces(SPACE))
     whole = len(table.fitted) + len(table.held_out)
     assert told[:2] == [
@@ -383,7 +355,7 @@ def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
     assert len(table.held_out) == 3 and len(table.fitted) >= 6
     assert name_table_file(table.fingerprint).is_file()
     told.clear()
-    assert find_table(SPACE, runtime, 1, (), told.append) == table and not told
+    assert find_table(SPACE, runtime, 1, (), told.append, noted=told.append) == table and not told
     (whole,) = measure_whole(SPACE, [SPACE.smallest()], table, (), told.append)
     assert 0.2 < whole / replace(SPACE, clock=table.clock).amount(SPACE.smallest(), LATENCY) < 5
 

@@ -12,14 +12,13 @@ import numpy as np
 from nas.data import datasets
 from nas.data.images import resize_images
 from nas.errors import InputError, NasError
-from nas.exporters import EXPORTERS
 from nas.files import write_atomically
 from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, draw_curve
 from nas.runs.training import FORMAT, name_column
 from nas.training.base import EpochResult, TrainingFailed
 from nas.training.metrics import Metrics, compute_metrics
 from nas.training.multi_label import LabelMetrics, compute_label_metrics
-from nas.workflows.export import write_one
+from nas.workflows.export import export_module
 from nas.workflows.train.finished import make_leaving
 from nas.workflows.train.label_figures import make_label_figures
 from nas.workflows.train.tested import WORST, Contents, Tested, write_table
@@ -113,7 +112,7 @@ def finish(
     }
     heard.doing("Exporting the network, and checking it")
     leaving = make_leaving(folder, session.manifest, session.space, state, report)
-    exported = write_one(leaving, None, EXPORTERS["python"])
+    exported = export_module(leaving)
     named = (files[what] for what in _LOGGED if what in files)
     logged = log.conclude(best, metrics.figures, [*exported, folder.network_file, *named])
     write_atomically(folder.report_file, json.dumps(report, indent=1) + "\n")
