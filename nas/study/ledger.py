@@ -264,6 +264,18 @@ class Ledger:
             self._notes.pop(number, None)
         self._trials[number] = replace(trial, curve={**_cut_curve(epoch - 1, trial.curve), epoch: value})
 
+    def count_deaths(self, number: int) -> Counter[str]:
+        """Return how often what trained a running trial has died, by what was noted to be that."""
+        return Counter(self._storage.get_trial(self.get_trial_id(number)).user_attrs.get(_DEATHS, {}))
+
+    def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
+        """Write what `count_deaths` returns from here on, of a trial that has not ended."""
+        if not self._trials[number].is_running:
+            return
+        with self.turn():
+            self._check_own(number)
+            self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
+
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
         """Return what a pruner says of a running trial after its last reported epoch.
 
@@ -353,6 +365,7 @@ class Ledger:
 
 
 _DRIVER = "driver"
+_DEATHS = "deaths"
 _METRIC_NAMES = "study:metric_names"
 """As Optuna has them, whose own setter warns that it may change."""
 _WANTED = "nas:trials"

@@ -237,6 +237,10 @@ _TEXT = Kind("a text", lambda value: isinstance(value, str))
 _MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
 _REASONS, _REJECTIONS = frozenset(FailureReason), frozenset(RejectionReason)
 _REASON = Kind("a reason", lambda value: isinstance(value, str) and value in _REASONS)
+_COUNTS = Kind(
+    "a mapping to whole numbers",
+    lambda value: isinstance(value, dict) and all(map(_COUNT.accepts, value.values())),
+)
 _REJECTED = Kind(
     "a mapping of reasons to whole numbers",
     lambda value: (
@@ -260,7 +264,8 @@ _ATTRS: Mapping[str, Kind] = {
     **{figure.name: _COUNT for figure in fields(Cost)},
     **{measure.name: _COUNT for measure in MEASURES.values() if not measure.is_additive},
     "identity": _TEXT, "number": _COUNT, "job": _TEXT, "prescreen": FINITE, "rejected": _REJECTED,
-    "fidelity": FINITE, "result": _MAPPING, **_RESULT,  # runs of format 1 have the last ones here
+    "deaths": _COUNTS, "fidelity": FINITE,
+    "result": _MAPPING, **_RESULT,  # runs of format 1 have the last ones here
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dying import Dying
 from fakes import EPOCHS, INFINITE, MISUSES, Fake, Heard, check_infinite, check_misuse, infinite_faults, start
-from toys import ToySpace
+from toys import ToySpace, asked
 
 from nas.errors import InputError
 from nas.execution.local import LocalExecutor
@@ -59,6 +59,22 @@ def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(
         "by os._exit"
     )
     assert s.counts.complete == 3
+
+
+def test_a_death_on_ray_counts_after_a_resume(tmp_path: Path) -> None:
+    """The driver died after a first death, or before it could tell of the second."""
+    s, _ = start(tmp_path, trials=3)
+    for deaths in ({"process": 1}, {"process": 2, "machine": 1}, {"machine": 4}):
+        s.note_deaths(asked(s).number, deaths)
+    s, heard = start(tmp_path, trials=3)
+    fake = Fake(tmp_path / "log", {0: "dies", 1: "dies", 2: "dies once"})
+    make_executor().run(s, fake, heard)
+    first, second, third = s.trials
+    assert first.failure is not None and first.failure.message.startswith("2 times; its process was killed")
+    assert str(second.failure) == "worker_died: 3 times; the search died with it"
+    assert heard.of(1) == ["failed"]
+    assert third.state is TrialState.COMPLETE
+    assert sorted(fake.starts()) == [0, 2, 2]
 
 
 def test_tune_writes_no_weights_into_the_texts_that_it_makes_of_results(
