@@ -95,6 +95,8 @@ class Jobs:
                     raise described from None
             shown += len("".join(seen))
             time.sleep(1)
+        if info.driver_exit_code == ray_job_script.NO_NAS:
+            return InputError.exit_code
         if info.driver_exit_code is not None:
             return int(info.driver_exit_code)
         if info.status is JobStatus.STOPPED:
@@ -109,6 +111,8 @@ class Jobs:
         Raises NasError where the cluster does not give them, or one would lie outside of the folder, or it
         cannot be written: then nothing is.
         """
+        if self._ask_exit_code(job) == ray_job_script.NO_NAS:
+            return []
         command = f"python -c {shlex.quote(_SEND)} {_name_folder(job)}"
         printed = self._run_beside(job, command, "fetch", _FETCH_S)
         sent = re.search(r"^nas-results:(.*):nas-results$", printed, re.MULTILINE)
@@ -143,6 +147,13 @@ class Jobs:
         name is returned, to be followed."""
         command = shlex.join(["python", "-c", _WATCH, _name_folder(job), str(seconds)])
         return self._submit(command, f"{job}-watch-{os.urandom(4).hex()}")
+
+    def _ask_exit_code(self, job: str) -> int | None:
+        try:
+            code: int | None = self._client.get_job_info(job).driver_exit_code
+        except (RuntimeError, OSError) as error:
+            raise self._explain_error(error, job) from None
+        return code
 
     def ask_state(self, job: str) -> str:
         """Return pending, running, stopped, succeeded or failed."""

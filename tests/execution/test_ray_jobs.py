@@ -281,10 +281,30 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
     script.write_text(Path(ray_job_script.__file__).read_text())
     done = subprocess.run([sys.executable, str(script), __version__, "runs"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
-        2,
+        ray_job_script.NO_NAS,
         f"error: the head of the Ray cluster has {has}, and the machine that submits nas {__version__}; "
         "install the same on both\n",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_folder")
+@pytest.mark.filterwarnings("ignore:ssl=None:DeprecationWarning")  # of Ray's client, in this process
+def test_nothing_is_fetched_from_a_head_without_this_nas(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job that looks there would take seconds."""
+    from nas.execution import ray_jobs
+    from nas.workflows.submission import submit
+
+    monkeypatch.setattr(ray_jobs, "__version__", "0.0.7")
+    said: list[str] = []
+    config = SearchConfig.from_data({"space": "tiny.yaml", "address": cluster.dashboard})
+    submitted = submit(config, name="other")
+    assert submitted.follow(said.append) == 2 and not submitted.fetch()
+    assert "and the machine that submits nas 0.0.7; install the same on both" in "".join(said)
+    jobs = [job.submission_id for job in submitted.jobs._client.list_jobs()]
+    assert [name for name in jobs if name.startswith("nas-other-")] == [submitted.job]
 
 
 @pytest.mark.slow
