@@ -41,6 +41,8 @@ FAULTS = {
     "segfaults": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "leaves a child": leave_a_child,
+    "takes a while": lambda: time.sleep(4),
+    "is killed in a while": lambda: (time.sleep(4), os.kill(os.getpid(), signal.SIGKILL)),
 }
 
 

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
 from nas.execution.base import MACHINE, PROCESS, AttemptStep, TrialQueue, ask_for_trial, take_death, tell
-from nas.execution.ray_deaths import describe_death, has_lost_machine
+from nas.execution.ray_deaths import describe_death, has_lost_machine, may_have_run_out
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
@@ -118,8 +118,8 @@ class Trials:
         candidate = self._running.pop(trial_id)
         result = self._last.pop(trial_id, TrialResult())
         limit = find_time_limit(self._evaluator, candidate.number)
-        began = self._began.get(trial_id, math.inf)
-        if limit and time.monotonic() - began >= extend_limit(limit):  # its worker ended itself
+        taken_s = time.monotonic() - self._began.get(trial_id, math.inf)
+        if limit and taken_s >= extend_limit(limit) and may_have_run_out(report):
             text = f"{limit:g} s were over in epoch {result.epochs + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
             self._tell(candidate, AttemptStep(result, failure=failure), bytes)

@@ -109,6 +109,16 @@ def test_a_trial_that_hangs_is_ended_on_ray(tmp_path: Path) -> None:
     assert [list(trial.curve) for trial in s.trials] == [[1]] * 3 and heard.of(1) == ["started", 1, "failed"]
 
 
+def test_a_worker_that_dies_late_has_not_run_out_of_time(tmp_path: Path) -> None:
+    """Its preparation has a time of its own: together they took longer than one may."""
+    s, heard = start(tmp_path, trials=1)
+    late = Dying(tmp_path / "log", {0: "is killed in a while"}, {0: "takes a while"}, limit_s=1)
+    make_executor(concurrency=1).run(s, late, heard)
+    failure = s.trials[0].failure
+    assert failure is not None and failure.reason is FailureReason.WORKER_DIED
+    assert failure.message.startswith("2 times; its process was killed by SIGKILL")
+
+
 def test_a_worker_that_ends_itself(tmp_path: Path) -> None:
     """It is tried twice, and its failure says by which exit code, or signal and where."""
     deaths = {
