@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 class Cluster:
@@ -45,7 +46,8 @@ class Cluster:
         from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY as KEY
         from ray._private.ray_constants import KV_NAMESPACE_CLUSTER as SPACE
 
-        gcs = ray._raylet.GcsClient(address=self.address)
+        raylet: Any = ray._raylet  # there is no public way
+        gcs = raylet.GcsClient(address=self.address)
         told = json.loads(gcs.internal_kv_get(KEY, namespace=SPACE))
         gcs.internal_kv_put(KEY, json.dumps({**told, "python_version": version}).encode(), True, SPACE)
         return str(told["python_version"])

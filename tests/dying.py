@@ -32,6 +32,11 @@ def leave_a_child() -> None:
     os._exit(4)
 
 
+def be_killed_in_a_while() -> None:
+    time.sleep(4)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 FAULTS = {
     "hangs": hang,
     "hangs in C": hang_in_c,
@@ -42,7 +47,7 @@ FAULTS = {
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "leaves a child": leave_a_child,
     "takes a while": lambda: time.sleep(4),
-    "is killed in a while": lambda: (time.sleep(4), os.kill(os.getpid(), signal.SIGKILL)),
+    "is killed in a while": be_killed_in_a_while,
 }
 
 

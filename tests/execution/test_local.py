@@ -214,9 +214,15 @@ def test_a_stop_of_the_search_is_no_death(tmp_path: Path) -> None:
         s, _ = start(tmp_path, trials=1)
         with pytest.raises(KeyboardInterrupt):
             LocalExecutor().run(s, Fake(tmp_path / "log"), Stopping())
-    s, heard = start(tmp_path, trials=1, find_end=lambda: TimeIsUp() if 1 in heard.of(0) else None)
-    LocalExecutor().run(s, Fake(tmp_path / "log"), heard)
-    assert s.trials[0].is_running and heard.of(0) == ["started", 1]
+    over: list[TimeIsUp] = []
+
+    class Late(Observer):
+        def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+            over.append(TimeIsUp())
+
+    s, _ = start(tmp_path, trials=1, find_end=lambda: next(iter(over), None))
+    LocalExecutor().run(s, Fake(tmp_path / "log"), Late())
+    assert s.trials[0].is_running and list(s.trials[0].curve) == [1]
     s, heard = start(tmp_path, trials=1)
     assert not s.count_deaths(0)
     LocalExecutor().run(s, Fake(tmp_path / "log"), heard)
