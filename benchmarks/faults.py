@@ -102,7 +102,6 @@ class Search:
     faults: Mapping[int, str] = field(default_factory=dict)
     epoch_s: float = 0.25
     storage: str | None = None
-    program: tuple[str, ...] = ("-m", "nas")
     codes: list[int] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     repeated: int = 0
@@ -124,7 +123,7 @@ class Search:
         """Start the search, or go on with it."""
         first = ["search", "tiny.yaml", "--name", "mine", "--trials", str(self.trials), "--epochs", "2"]
         words = ["resume", "runs/mine"] if (self.run / "run.yaml").exists() else first
-        command = [sys.executable, "-P", *self.program, *words, "--evaluator", "own.py:train"]
+        command = [sys.executable, "-P", "-m", "nas", *words, "--evaluator", "own.py:train"]
         command += ["--storage", self.storage] if self.storage else []
         return subprocess.Popen(
             [*command, *(flags or self.flags)],
@@ -412,24 +411,14 @@ def other_nas(folder: Path) -> Search:
     return search.finish()
 
 
-OTHER_PYTHON = """
-import nas.execution.ray_start
-import ray
-from ray._private import utils
-from nas.cli import main
-
-utils.compute_version_info = lambda: (ray.__version__, "3.9.1")
-main()
-"""
-
-
 def other_python(folder: Path) -> Search:
-    """The driver says that it is of another."""
+    """The head says that it is of another."""
     with cluster_of(folder) as cluster:
-        search = Search(folder, program=("-c", OTHER_PYTHON))
+        own = cluster.claim_python("3.9.1")
+        search = Search(folder)
         search.end(search.begin("--address", cluster.address))
         assert not search.lines() and not search.run.exists()
-        search.program = ("-m", "nas")
+        cluster.claim_python(own)
         return search.finish("--address", cluster.address)
 
 

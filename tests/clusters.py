@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 class Cluster:
@@ -34,6 +36,21 @@ class Cluster:
 
     def node(self, cpus: int, *flags: str, **environment: str) -> subprocess.Popen[str]:
         return self._start(f"--address={self.address}", f"--num-cpus={cpus}", *flags, **environment)
+
+    def claim_python(self, version: str) -> str:
+        """Have the head tell whoever joins that its Python is of a version. Return what it told before."""
+        import nas.execution.ray_start  # noqa: F401  # its settings come first
+
+        # isort: split
+        import ray
+        from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY as KEY
+        from ray._private.ray_constants import KV_NAMESPACE_CLUSTER as SPACE
+
+        raylet: Any = ray._raylet  # there is no public way
+        gcs = raylet.GcsClient(address=self.address)
+        told = json.loads(gcs.internal_kv_get(KEY, namespace=SPACE))
+        gcs.internal_kv_put(KEY, json.dumps({**told, "python_version": version}).encode(), True, SPACE)
+        return str(told["python_version"])
 
     def _dashboard(self, *flags: str) -> list[str]:
         agent = f"--dashboard-agent-listen-port={free_port()}"  # else one of another cluster may have it

@@ -6,7 +6,8 @@ import re
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -65,6 +66,14 @@ class TrialQueue(Progress, Protocol):
 
     def fail(self, number: int, failure: Failure) -> Trial:
         """Take the end of a trial that has no score."""
+        ...
+
+    def count_deaths(self, number: int) -> Counter[str]:
+        """Return how often what trained a trial has died, PROCESS or MACHINE; before a resume, too."""
+        ...
+
+    def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
+        """Take what `count_deaths` gives from here on; nothing of a trial that has ended."""
         ...
 
     def best(self, k: int) -> list[Trial]:
@@ -245,13 +254,37 @@ def tell(
     return queue.given_up is None
 
 
-TRIES = 2
-"""How often a trial is begun whose process dies: what has killed it may be another's doing, once."""
+PROCESS, MACHINE = "process", "machine"
+_TRIES: Mapping[str, int] = {PROCESS: 2, MACHINE: 5}
+"""How often a trial is begun whose process dies, which may be another's doing once, or whose machine goes, as
+one does that is lent for a while."""
 
 
-def describe_deaths(tries: int, how: str) -> Failure:
-    """Return the failure of a trial whose process died each of so many times it was tried, at last so."""
-    return Failure(FailureReason.WORKER_DIED, f"{tries} times; {how}")
+def ask_for_trial(queue: TrialQueue, observer: TrialObserver) -> Candidate | None:
+    """Return the next network to train, None when there is none. One that was tried as often as it may, the
+    last time until the search itself died, fails."""
+    while (candidate := queue.ask()) is not None:
+        deaths = queue.count_deaths(candidate.number)
+        if all(deaths[what] < most for what, most in _TRIES.items()):
+            return candidate
+        failure = _describe_deaths(deaths, "the search died with it")
+        observer.finished(queue.fail(candidate.number, failure))
+    return None
+
+
+def take_death(queue: TrialQueue, number: int, what: str, describe: Callable[[], str]) -> Failure | None:
+    """Take it that the PROCESS or the MACHINE that trained a trial has died. Return the trial's failure where
+    it is not to be tried again, with how that was."""
+    deaths = queue.count_deaths(number)
+    deaths[what] += 1
+    if deaths[what] >= _TRIES[what]:
+        return _describe_deaths(deaths, describe())
+    queue.note_deaths(number, deaths)
+    return None
+
+
+def _describe_deaths(deaths: Counter[str], how: str) -> Failure:
+    return Failure(FailureReason.WORKER_DIED, f"{deaths.total()} times; {how}")
 
 
 def describe_signal(name: str) -> str:

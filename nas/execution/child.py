@@ -26,15 +26,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nas.errors import NasError
 from nas.execution.base import (
-    TRIES,
+    PROCESS,
     Attempt,
     AttemptStep,
     TrialObserver,
     TrialQueue,
-    describe_deaths,
+    ask_for_trial,
     describe_error,
     describe_signal,
     find_place,
+    take_death,
     tell,
 )
 from nas.execution.local import LocalExecutor
@@ -66,12 +67,12 @@ class ChildExecutor:
             observer.doing("Starting the process that trains")
             with _packed(evaluator, self._threads) as parcel, Child(parcel) as child:
                 child.wait()
-                while (candidate := queue.ask()) is not None:
+                while (candidate := ask_for_trial(queue, observer)) is not None:
                     parent, limit = queue.find_parent(candidate), find_time_limit(evaluator, candidate.number)
-                    for tries in range(1, TRIES + 1):
+                    while True:
                         child.wait()
                         observer.started(candidate)
-                        trial = _ChildAttempt(child, candidate, parent, limit, tries)
+                        trial = _ChildAttempt(queue, child, candidate, parent, limit)
                         with suppress(_Again):
                             while tell(queue, observer, candidate, trial.step(), trial.dump_weights):
                                 pass
@@ -102,13 +103,19 @@ class _Hung(Exception):
 
 
 class _ChildAttempt:
-    """A trial in the process, as `Attempt`, that is begun for the `tries`-th time."""
+    """A trial of a queue in the process, as `Attempt`."""
 
     def __init__(
-        self, child: Child, candidate: Candidate, parent: Parent | None, limit: float | None, tries: int
+        self,
+        queue: TrialQueue,
+        child: Child,
+        candidate: Candidate,
+        parent: Parent | None,
+        limit: float | None,
     ) -> None:
+        self._queue = queue
         self._child = child
-        self._tries = tries
+        self._number = candidate.number
         self._begin = ("build", candidate.choices, candidate.number, parent)
         self._limit = limit
         self._taken_s = 0.0
@@ -134,9 +141,11 @@ class _ChildAttempt:
             text = f"{self._limit:g} s were over in {where}, which did not end{error}"
             return AttemptStep(failure=Failure(FailureReason.TIMEOUT, text))
         except _Ended as error:
-            if self._tries < TRIES:
+            how = str(error)
+            failure = take_death(self._queue, self._number, PROCESS, lambda: how)
+            if failure is None:
                 raise _Again from None
-            return AttemptStep(failure=describe_deaths(self._tries, str(error)))
+            return AttemptStep(failure=failure)
         self._epoch = step.epoch.epoch if step.epoch else self._epoch
         return step
 

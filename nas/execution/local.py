@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from nas.execution.base import Attempt, AttemptStep, TrialObserver, TrialQueue, tell
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from nas.execution.base import (
+    PROCESS,
+    Attempt,
+    AttemptStep,
+    TrialObserver,
+    TrialQueue,
+    ask_for_trial,
+    tell,
+)
 from nas.training.base import Evaluator
 
 
@@ -16,12 +27,28 @@ class LocalExecutor:
         from nas.training.process import borrowed_process
 
         with borrowed_process(self._threads):
-            while (candidate := queue.ask()) is not None:
-                parent = queue.find_parent(candidate)
-                observer.started(candidate)
-                attempt = Attempt(evaluator, candidate.choices, candidate.number, parent)
-                while tell(queue, observer, candidate, _train_epoch(attempt), attempt.dump_weights):
-                    pass
+            while (candidate := ask_for_trial(queue, observer)) is not None:
+                with _noted(queue, candidate.number):
+                    parent = queue.find_parent(candidate)
+                    observer.started(candidate)
+                    attempt = Attempt(evaluator, candidate.choices, candidate.number, parent)
+                    while tell(queue, observer, candidate, _train_epoch(attempt), attempt.dump_weights):
+                        pass
+
+
+@contextmanager
+def _noted(queue: TrialQueue, number: int) -> Iterator[None]:
+    """Have an attempt noted as one that died for as long as it lasts: where its network kills this process,
+    nobody is left to do so."""
+    before = queue.count_deaths(number)
+    try:
+        queue.note_deaths(number, {**before, PROCESS: before[PROCESS] + 1})
+        yield
+    except BaseException:
+        with suppress(Exception):  # such as of a full disk, which is what ends the run
+            queue.note_deaths(number, before)
+        raise
+    queue.note_deaths(number, before)  # a trial that was stopped along with the search
 
 
 def _train_epoch(attempt: Attempt) -> AttemptStep:

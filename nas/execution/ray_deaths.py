@@ -28,9 +28,18 @@ def has_lost_machine(report: str) -> bool:
     return gone is not None and _find_exit_code(report) is None
 
 
+def may_have_run_out(report: str) -> bool:
+    """Return whether a worker may have ended itself, as the time of its trial was over: `faulthandler`, which
+    does that, prints so."""
+    if has_lost_machine(report) or _ENDED_BY_RAY.search(report):
+        return False
+    printed = _ask_for_printed(report)
+    return not printed or "Timeout (" in printed
+
+
 def describe_death(report: str) -> str:
     """Return in a few words how a worker ended, by Ray's report of it, and by what it printed in the end."""
-    if "low on memory" in report or "OutOfMemoryError" in report:
+    if _ENDED_BY_RAY.search(report):
         words = re.search(
             r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
         )
@@ -50,6 +59,7 @@ def describe_death(report: str) -> str:
     return f"{describe_signal('SIGKILL')}, or ended itself by os._exit"
 
 
+_ENDED_BY_RAY = re.compile("low on memory|OutOfMemoryError")
 _FATAL = {
     "Segmentation fault": "SIGSEGV",
     "Aborted": "SIGABRT",

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 STORAGE = "storage-url"
+NO_NAS = 78
+"""The exit code where there is no such nas, as of a configuration that is wrong: nothing was made."""
 
 
 def main(version: str, runs: str, arguments: list[str]) -> None:
@@ -24,7 +26,7 @@ def main(version: str, runs: str, arguments: list[str]) -> None:
     if found != f"nas {version}":
         where = f"the head of the Ray cluster has {found}, and the machine that submits nas {version}"
         print(f"error: {where}; install the same on both", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(NO_NAS)
     url, place = Path(STORAGE), Path.home() / runs
     if url.exists():
         arguments += ["--storage", url.read_text(encoding="utf-8")]

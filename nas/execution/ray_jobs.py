@@ -77,17 +77,28 @@ class Jobs:
     def follow(self, job: str, show: Callable[[str], None]) -> int:
         """Show what a job prints, from its beginning to its end. Return the exit code of its command.
 
-        Raises NasError where the cluster no longer answers, and for a job that it could not start.
+        Raises NasError where the cluster no longer answers, and for a job that it could not start, and what
+        `show` raises.
         """
+
+        def show_or_end(text: str) -> None:
+            try:
+                show(text)
+            except Exception as error:
+                raise _NotShown from error
+
         shown, lost = 0, None
         while True:
             seen: list[str] = []
             try:
-                asyncio.run(self._tail(job, show, shown, seen))
+                asyncio.run(self._tail(job, show_or_end, shown, seen))
                 info = self._client.get_job_info(job)
                 if info.status.is_terminal():
                     break
                 lost = None
+            except _NotShown as error:
+                assert error.__cause__ is not None
+                raise error.__cause__ from None
             except Exception as error:
                 described = self._explain_error(error, job)
                 lost = lost or time.monotonic()
@@ -95,6 +106,8 @@ class Jobs:
                     raise described from None
             shown += len("".join(seen))
             time.sleep(1)
+        if info.driver_exit_code == ray_job_script.NO_NAS:
+            return InputError.exit_code
         if info.driver_exit_code is not None:
             return int(info.driver_exit_code)
         if info.status is JobStatus.STOPPED:
@@ -109,6 +122,8 @@ class Jobs:
         Raises NasError where the cluster does not give them, or one would lie outside of the folder, or it
         cannot be written: then nothing is.
         """
+        if self._ask_exit_code(job) == ray_job_script.NO_NAS:
+            return []
         command = f"python -c {shlex.quote(_SEND)} {_name_folder(job)}"
         printed = self._run_beside(job, command, "fetch", _FETCH_S)
         sent = re.search(r"^nas-results:(.*):nas-results$", printed, re.MULTILINE)
@@ -143,6 +158,13 @@ class Jobs:
         name is returned, to be followed."""
         command = shlex.join(["python", "-c", _WATCH, _name_folder(job), str(seconds)])
         return self._submit(command, f"{job}-watch-{os.urandom(4).hex()}")
+
+    def _ask_exit_code(self, job: str) -> int | None:
+        try:
+            code: int | None = self._client.get_job_info(job).driver_exit_code
+        except (RuntimeError, OSError) as error:
+            raise self._explain_error(error, job) from None
+        return code
 
     def ask_state(self, job: str) -> str:
         """Return pending, running, stopped, succeeded or failed."""
@@ -229,6 +251,10 @@ class Jobs:
         return NasError(f"the Ray cluster at address '{self.address}' takes no jobs: {reason}")
 
 
+class _NotShown(Exception):
+    """What a job prints could not be shown, as on a pipe whose reader has gone; its cause says why."""
+
+
 _PATIENCE_S = 30
 _FETCH_S = 120
 _ANSWER_S = 5
@@ -254,7 +280,8 @@ folder = pathlib.Path.home() / sys.argv[1]
 packed = io.BytesIO()
 with tarfile.open(fileobj=packed, mode='w:gz') as tar:
     for manifest in folder.glob('*/run.yaml'):
-        for path in sorted(manifest.parent.rglob('*')):
+        # the manifest comes last: where it is, all has come
+        for path in sorted(manifest.parent.rglob('*'), key=lambda path: (path == manifest, path)):
             if path.is_file() and not path.is_symlink() and not path.name.startswith('.'):
                 tar.add(path, path.relative_to(manifest.parent).as_posix())
 print('nas-results:' + base64.b64encode(packed.getvalue()).decode() + ':nas-results')

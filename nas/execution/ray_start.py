@@ -17,13 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nas.execution.ray_address import (
-    check_address,
-    describe_mismatch,
-    find_short_folder,
-    make_token,
-    show_token,
-)
+from nas.execution.ray_address import check_address, find_short_folder, make_token, show_token
 
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
@@ -47,7 +41,7 @@ show_token()
 import ray
 from ray.job_config import JobConfig
 
-from nas.errors import InputError, NasError
+from nas.errors import NasError
 from nas.importing import without_current_folder
 from nas.machine import count_cores
 from nas.passwords import hide_passwords
@@ -162,8 +156,6 @@ def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None
             _await_processes(ahead)
     except Exception as error:  # Ray has no class of its own for what it raises here
         ray.shutdown()
-        if mismatch := describe_mismatch(address, str(error)):
-            raise InputError(mismatch) from None
         first, *_ = (*str(error).strip().splitlines(), "")  # others are a traceback
         reason = f"{type(error).__name__}: {first}"
         raise NasError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,8 +22,8 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
-from nas.execution.base import TRIES, AttemptStep, TrialQueue, describe_deaths, tell
-from nas.execution.ray_deaths import describe_death, has_lost_machine
+from nas.execution.base import MACHINE, PROCESS, AttemptStep, TrialQueue, ask_for_trial, take_death, tell
+from nas.execution.ray_deaths import describe_death, has_lost_machine, may_have_run_out
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
@@ -53,7 +52,6 @@ class Trials:
         self._running: dict[str, Candidate] = {}
         self._weights: dict[str, bytes] = {}
         self._again: list[Candidate] = []
-        self._deaths: Counter[tuple[int, bool]] = Counter()
         self._count_slots = count_slots
         self.slots, self._counted = count_slots(), time.monotonic()
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
@@ -67,7 +65,7 @@ class Trials:
         if len(self._running) >= self.slots:
             return None
         began, is_new = time.monotonic(), not self._again
-        candidate = self._queue.ask() if is_new else self._again.pop()
+        candidate = ask_for_trial(self._queue, self._observer) if is_new else self._again.pop()
         if candidate is not None:
             self._running[trial_id] = candidate
             self._observer.note_ask(candidate, time.monotonic() - began if is_new else None, self.slots)
@@ -120,21 +118,19 @@ class Trials:
     def take_death(self, trial_id: str, report: str) -> None:
         candidate = self._running.pop(trial_id)
         limit = find_time_limit(self._evaluator, candidate.number)
-        began = self._began.get(trial_id, math.inf)
-        if limit and time.monotonic() - began >= extend_limit(limit):  # its worker ended itself
+        taken_s = time.monotonic() - self._began.get(trial_id, math.inf)
+        if limit and taken_s >= extend_limit(limit) and may_have_run_out(report):
             text = f"{limit:g} s were over in epoch {self._epochs.get(trial_id, 0) + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
             self._tell(candidate, AttemptStep(failure=failure), bytes)
             return
-        # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
-        with_machine = has_lost_machine(report)
-        self._deaths[candidate.number, with_machine] += 1
-        if self._deaths[candidate.number, with_machine] < (_MACHINES if with_machine else TRIES):
+        # A machine that goes is no fault of the network at first sight.
+        what = MACHINE if has_lost_machine(report) else PROCESS
+        died = take_death(self._queue, candidate.number, what, lambda: describe_death(report))
+        if died is None:
             self._again.append(candidate)
         else:
-            tries = sum(self._deaths[candidate.number, either] for either in (True, False))
-            failure = describe_deaths(tries, describe_death(report))
-            self._tell(candidate, AttemptStep(failure=failure), bytes)
+            self._tell(candidate, AttemptStep(failure=died), bytes)
 
     def _tell(self, candidate: Candidate, step: AttemptStep, weights: Callable[[], bytes]) -> bool:
         """Do as `tell` does. Raises Abort where the queue gives up: other trials are under way."""
@@ -258,10 +254,6 @@ class Listener(tune.Callback):
                     "search uses"
                 )
             self._trials.take_death(trial.trial_id, report)
-
-
-_MACHINES = 5
-"""How often a trial is begun whose machine goes."""
 
 
 class Abort(BaseException):

@@ -23,7 +23,8 @@ from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective
 from nas.study.pareto import find_front
-from nas.study.records import Trial, dump_curves, dump_trials, find_best
+from nas.study.records import Trial, find_best
+from nas.study.tables import dump_curves, dump_trials
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig

@@ -26,6 +26,7 @@ from nas.samplers.verbosity import quiet_optuna
 from nas.study.database import Database
 from nas.study.pruning import JudgedStorage, judge
 from nas.study.records import (
+    NO_RESULT,
     Candidate,
     Counts,
     RejectionReason,
@@ -263,6 +264,21 @@ class Ledger:
             self._notes.pop(number, None)
         self._trials[number] = trial.add(result)
 
+    def count_deaths(self, number: int) -> Counter[str]:
+        """Return how often what trained a running trial has died, by what was noted to be that."""
+        return Counter(self._storage.get_trial(self.get_trial_id(number)).user_attrs.get(_DEATHS, {}))
+
+    def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
+        """Write what `count_deaths` returns from here on, of a trial that has not ended. What the attempt
+        before has reported is no part of the next one's result."""
+        trial = self._trials[number]
+        if not trial.is_running:
+            return
+        with self.turn():
+            self._check_own(number)
+            self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
+        self._trials[number] = replace(trial, result=NO_RESULT)
+
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
         """Return what a pruner says of a running trial after its last reported epoch.
 
@@ -344,6 +360,7 @@ class Ledger:
 
 
 _DRIVER = "driver"
+_DEATHS = "deaths"
 _METRIC_NAMES = "study:metric_names"
 """As Optuna has them, whose own setter warns that it may change."""
 _WANTED = "nas:trials"

@@ -165,6 +165,12 @@ class FixedQueue:
         self._failed = self._failed or judge_failure(self._rules, trial, self)
         return trial
 
+    def count_deaths(self, number: int) -> Counter[str]:
+        return self.ledger.count_deaths(number)
+
+    def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
+        self.ledger.note_deaths(number, deaths)
+
     @property
     def trials(self) -> list[Trial]:
         """The trials of these jobs, by number; the ledger may have others."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.kinds import COUNT, FIGURE, FINITE, TEXT, Kind, optional
-from nas.measures import MEASURES, SHOWN, Measure
+from nas.measures import MEASURES, Measure
 from nas.study.objective import ACCURACY, Objective
 from nas.training.base import EpochResult, Failure, FailureReason
 
@@ -248,6 +246,10 @@ def dump_candidate(candidate: Candidate) -> dict[str, Any]:
 _MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
 _REASONS, _REJECTIONS = frozenset(FailureReason), frozenset(RejectionReason)
 _REASON = Kind("a reason", lambda value: isinstance(value, str) and value in _REASONS)
+_COUNTS = Kind(
+    "a mapping to whole numbers",
+    lambda value: isinstance(value, dict) and all(map(COUNT.accepts, value.values())),
+)
 _REJECTED = Kind(
     "a mapping of reasons to whole numbers",
     lambda value: (
@@ -267,7 +269,8 @@ _ATTRS: Mapping[str, Kind] = {
     **{figure.name: COUNT for figure in fields(Cost)},
     **{measure.name: COUNT for measure in MEASURES.values() if not measure.is_additive},
     "identity": TEXT, "number": COUNT, "job": TEXT, "prescreen": FINITE, "rejected": _REJECTED,
-    "fidelity": FINITE, "result": _MAPPING, **_RESULT,  # runs of format 1 have the last ones here
+    "deaths": _COUNTS, "fidelity": FINITE,
+    "result": _MAPPING, **_RESULT,  # runs of format 1 have the last ones here
 }  # fmt: skip
 
 
@@ -368,31 +371,3 @@ def _read_bred(frozen: FrozenTrial) -> int | None:
 
     noted = frozen.system_attrs.get(BRED_FROM)
     return noted if isinstance(noted, int) and 0 <= noted < frozen.number else None
-
-
-def dump_trials(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:
-    """Return the trials as CSV, a row each, with columns of `measures` and of the decisions `names`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["trial", "state", "score", "epochs", *(measure.name for measure in measures)]
-    writer.writerow([*head, "deviation", "seconds", "parent", "reason", "message", *names])
-    for trial in trials:
-        result, failure = trial.result, trial.failure
-        cells = [
-            trial.number, trial.state.value, trial.score, max(trial.curve, default=0),
-            *map(trial.candidate.amount, measures), result.deviation, result.seconds or None, result.parent,
-            failure and failure.reason.value, failure and failure.message,
-            *(trial.candidate.choices.get(name) for name in names),
-        ]  # fmt: skip
-        writer.writerow(["" if cell is None else cell for cell in cells])
-    return text.getvalue()
-
-
-def dump_curves(trials: Iterable[Trial]) -> str:
-    """Return the metric of each trial after each epoch, counted from 1, as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "epoch", "score"])
-    for trial in trials:
-        writer.writerows([trial.number, epoch, value] for epoch, value in sorted(trial.curve.items()))
-    return text.getvalue()

@@ -238,6 +238,14 @@ class Study:
         self._failed = self._failed or judge_failure(self._rules, trial, self)
         return trial
 
+    def count_deaths(self, number: int) -> Counter[str]:
+        """Return how often what trained a trial has died, by what that was."""
+        return self.ledger.count_deaths(number)
+
+    def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
+        """Take what `count_deaths` returns from here on."""
+        self.ledger.note_deaths(number, deaths)
+
     # Reading
 
     @property

@@ -72,6 +72,8 @@ class StopCheck:
         self._session = session
         self._path = session.folder.path
         self.asked: int | None = None
+        self.is_ending = False
+        """Whether what is to be said of the end is on its way, which no other signal is to replace."""
         self._is_over: Callable[[], bool] = lambda: False
         self._reason: BaseException | None = None
         self._folder = os.open(self._path, os.O_RDONLY)
@@ -82,7 +84,7 @@ class StopCheck:
     def ask(self, signum: int, frame: FrameType | None = None) -> None:
         """Take a signal: raise KeyboardInterrupt. What ends terminals and jobs asks more than once, which is
         not to break off what the first one began."""
-        again = self.asked is not None and signum != signal.SIGINT
+        again = self.is_ending or (self.asked is not None and signum != signal.SIGINT)
         self.asked = self.asked or signum
         if not again:
             raise KeyboardInterrupt
@@ -170,10 +172,12 @@ def stoppable(session: Stoppable) -> Iterator[StopCheck]:
                     before[number] = signal.signal(number, stop.ask)  # nohup has SIGHUP ignored
         yield stop
     except KeyboardInterrupt:
+        stop.is_ending = True  # before Python looks for another signal
         raise stop.ended from None
     except BrokenPipeError:  # who reads what is printed has gone
         raise
     except (OSError, NasError) as error:
+        stop.is_ending = True
         if gone := stop.explain_absence():
             raise NasError(gone) from error
         if isinstance(error, NasError):
@@ -184,6 +188,7 @@ def stoppable(session: Stoppable) -> Iterator[StopCheck]:
             raise stop.ended from error
         raise _explain_error(session, error) from error
     except DATABASE_ERRORS as error:
+        stop.is_ending = True
         reason = describe_database_error(error)
         what = f"storage '{session.storage}': stopped by an error of the database: {reason}; see that it can "
         raise _tell(session, NasError, f"{what}be reached and written. {session.way_out}") from None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from clusters import descendants, wait_until, works
 from command_line import apart, command, rows
-from dying import Dying
+from dying import Dying, start_driver
 from fakes import Fake, breed, check_faults, check_misuse, check_speeds, start
 from toys import history
 
@@ -66,7 +66,7 @@ def test_a_trial_that_dies_is_one_failure(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_once_costs_no_trial(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=3)
-    ChildExecutor().run(s, Dying(tmp_path / "log", {1: "is killed once"}), heard)
+    ChildExecutor().run(s, Dying(tmp_path / "log", {1: "is killed, then lives"}), heard)
     assert [str(trial.failure) for trial in s.trials] == ["nan_loss: as told"] * 3
     assert heard.of(1) == ["started", 1, "started", 1, "failed"] and heard.of(2) == ["started", 1, "failed"]
 
@@ -155,19 +155,6 @@ def test_an_evaluator_that_is_none_ends_the_run(tmp_path: Path) -> None:
     check_misuse(s, heard, "odd result", error.value)
 
 
-_DRIVER = """
-import sys, threading
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from dying import Dying
-from fakes import start
-from nas.execution.child import ChildExecutor
-folder = Path(sys.argv[2])
-study, heard = start(folder, trials=3)
-ChildExecutor().run(study, Dying(folder / "log", {0: sys.argv[3]}), heard)  # of a script without a guard
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kill", "fault"),
@@ -179,8 +166,7 @@ ChildExecutor().run(study, Dying(folder / "log", {0: sys.argv[3]}), heard)  # of
     ],
 )
 def test_the_process_ends_with_its_driver(tmp_path: Path, kill: signal.Signals, fault: str) -> None:
-    code = [sys.executable, "-c", _DRIVER, str(Path(__file__).parents[1]), str(tmp_path), fault]
-    driver = subprocess.Popen(code, stderr=subprocess.DEVNULL)
+    driver = start_driver(tmp_path, fault)
     dying = Dying(tmp_path / "log")
     wait_until(dying.processes)
     (trains,) = dying.processes().values()
@@ -190,6 +176,25 @@ def test_the_process_ends_with_its_driver(tmp_path: Path, kill: signal.Signals, 
     driver.wait(10)
     wait_until(lambda: not works(trains), 5)
     assert time.monotonic() - stopped < 5
+
+
+@pytest.mark.slow
+def test_a_death_counts_after_that_of_the_driver(tmp_path: Path) -> None:
+    """The driver is killed between the two deaths of a network, which then has one try left."""
+    fault, dying = "is killed, then hangs, then is killed", Dying(tmp_path / "log")
+    driver = start_driver(tmp_path, fault)
+    wait_until(lambda: dying.count_starts(0) == 2)
+    driver.kill()
+    driver.wait(10)
+    s, heard = start(tmp_path, trials=3)
+    ChildExecutor().run(s, Dying(tmp_path / "log", {0: fault}), heard)
+    assert [str(trial.failure) for trial in s.trials] == [
+        f"worker_died: {DEATHS['is killed']}",
+        "nan_loss: as told",
+        "nan_loss: as told",
+    ]
+    assert heard.of(0) == ["started", 1, "failed"] and dying.count_starts(0) == 3
+    assert len({trial.candidate.identity for trial in s.trials}) == 3  # it was not proposed again
 
 
 EVALUATOR = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
@@ -30,9 +31,6 @@ def refused(address: str) -> str:
 def test_a_cluster_says_what_it_is_and_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another nas, or none, on a node; another Python; an object store, with no disk, that is too small."""
     from nas.execution.ray_executor import RayExecutor
-
-    # isort: split
-    from ray._private import utils
 
     nodes = {
         "has nas 0.0.7": "__version__ = '0.0.7'",
@@ -68,10 +66,11 @@ def test_a_cluster_says_what_it_is_and_what_it_lacks(tmp_path: Path, monkeypatch
             "--object-store-memory`, or send less by --max-images. Nothing finished is lost"
         )
         assert not s.trials
-        monkeypatch.setattr(utils, "compute_version_info", lambda: ("2.60.0", "3.9.1"))
-        said = refused(cluster.address)
-        assert said.startswith(f"the Ray cluster at address '{cluster.address}' runs Ray ")
-        assert said.endswith("and this machine Ray 2.60.0 and Python 3.9.1; install the same on both")
+        own, release = cluster.claim_python("3.9.1"), version("ray")
+        assert refused(cluster.address) == (
+            f"the Ray cluster at address '{cluster.address}' runs Ray {release} and Python 3.9.1, and this "
+            f"machine Ray {release} and Python {own}; install the same on both"
+        )
 
 
 def test_versions_that_ray_tells_apart() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
+from dying import Dying, start_driver
 from fakes import (
     INFINITE,
     MISUSES,
@@ -23,6 +25,7 @@ from fakes import (
 )
 from toys import total
 
+from nas.deadline import TimeIsUp
 from nas.execution.local import LocalExecutor
 from nas.space import Choices
 from nas.study.records import Candidate, TrialResult, TrialState
@@ -152,3 +155,42 @@ def test_weights_that_cannot_be_kept_fail_a_trial(tmp_path: Path) -> None:
     assert failed.failure is not None
     assert (failed.failure.reason, complete.state) == (FailureReason.ERROR, TrialState.COMPLETE)
     assert failed.result.epochs == 2 and heard.of(0) == ["started", 1, 2, "failed"]
+
+
+@pytest.mark.slow
+def test_a_network_that_kills_the_search_is_begun_twice(tmp_path: Path) -> None:
+    codes = [start_driver(tmp_path, "is killed", "local:LocalExecutor").wait(60) for _ in range(3)]
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    s, _ = start(tmp_path, trials=3)
+    assert [str(trial.failure) for trial in s.trials] == [
+        "worker_died: 2 times; the search died with it",
+        "nan_loss: as told",
+        "nan_loss: as told",
+    ]
+    assert Dying(tmp_path / "log").count_starts(0) == 2
+
+
+def test_a_stop_of_the_search_is_no_death(tmp_path: Path) -> None:
+    """Ctrl-C and a time limit, as often as they come."""
+
+    class Stopping(Observer):
+        def started(self, candidate: Candidate) -> None:
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        s, _ = start(tmp_path, trials=1)
+        with pytest.raises(KeyboardInterrupt):
+            LocalExecutor().run(s, Fake(tmp_path / "log"), Stopping())
+    over: list[TimeIsUp] = []
+
+    class Late(Observer):
+        def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+            over.append(TimeIsUp())
+
+    s, _ = start(tmp_path, trials=1, find_end=lambda: next(iter(over), None))
+    LocalExecutor().run(s, Fake(tmp_path / "log"), Late())
+    assert s.trials[0].is_running and list(s.trials[0].curve) == [1]
+    s, heard = start(tmp_path, trials=1)
+    assert not s.count_deaths(0)
+    LocalExecutor().run(s, Fake(tmp_path / "log"), heard)
+    assert s.counts.complete == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -258,6 +260,23 @@ def test_what_comes_is_written_inside_of_the_run_folder_alone(tmp_path: Path) ->
         )
 
 
+def test_the_manifest_comes_last(tmp_path: Path) -> None:
+    """A fetch that is broken off is done again: where the manifest is, all has come."""
+    from nas.execution.ray_jobs import _SEND, _unpack
+
+    run = tmp_path / "job" / "mine"
+    (run / "weights").mkdir(parents=True)
+    for name in ("best.py", "run.yaml", "study.journal", "weights/0.safetensors"):
+        (run / name).write_text(name)
+    command = [sys.executable, "-c", _SEND, "job"]
+    said = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)}
+    )
+    sent = said.stdout.split(":")[1]
+    came = [path.name for path, _ in _unpack(base64.b64decode(sent), tmp_path / "into")]
+    assert came == ["best.py", "study.journal", "0.safetensors", "run.yaml"]
+
+
 def test_a_run_folder_that_names_no_job(tmp_path: Path) -> None:
     from nas.workflows.submission import attach
 
@@ -281,10 +300,36 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
     script.write_text(Path(ray_job_script.__file__).read_text())
     done = subprocess.run([sys.executable, str(script), __version__, "runs"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
-        2,
+        ray_job_script.NO_NAS,
         f"error: the head of the Ray cluster has {has}, and the machine that submits nas {__version__}; "
         "install the same on both\n",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_folder")
+@pytest.mark.filterwarnings("ignore:ssl=None:DeprecationWarning")  # of Ray's client, in this process
+def test_nothing_is_fetched_from_a_head_without_this_nas(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job that looks there would take seconds."""
+    from nas.execution import ray_jobs
+    from nas.workflows.submission import submit
+
+    monkeypatch.setattr(ray_jobs, "__version__", "0.0.7")
+    said: list[str] = []
+    config = SearchConfig.from_data({"space": "tiny.yaml", "address": cluster.dashboard})
+    submitted = submit(config, name="other")
+    assert submitted.follow(said.append) == 2 and not submitted.fetch()
+    assert "and the machine that submits nas 0.0.7; install the same on both" in "".join(said)
+    jobs = [job.submission_id for job in submitted.jobs._client.list_jobs()]
+    assert [name for name in jobs if name.startswith("nas-other-")] == [submitted.job]
+
+    def break_pipe(text: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):  # which is no trouble of the cluster's
+        submitted.follow(break_pipe)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dying import Dying
 from fakes import EPOCHS, INFINITE, MISUSES, Fake, Heard, check_infinite, check_misuse, infinite_faults, start
-from toys import ToySpace
+from toys import ToySpace, asked
 
 from nas.errors import InputError
 from nas.execution.local import LocalExecutor
@@ -61,6 +61,22 @@ def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(
     assert s.counts.complete == 3
 
 
+def test_a_death_on_ray_counts_after_a_resume(tmp_path: Path) -> None:
+    """The driver died after a first death, or before it could tell of the second."""
+    s, _ = start(tmp_path, trials=3)
+    for deaths in ({"process": 1}, {"process": 2, "machine": 1}, {"machine": 4}):
+        s.note_deaths(asked(s).number, deaths)
+    s, heard = start(tmp_path, trials=3)
+    fake = Fake(tmp_path / "log", {0: "dies", 1: "dies", 2: "dies once"})
+    make_executor().run(s, fake, heard)
+    first, second, third = s.trials
+    assert first.failure is not None and first.failure.message.startswith("2 times; its process was killed")
+    assert str(second.failure) == "worker_died: 3 times; the search died with it"
+    assert heard.of(1) == ["failed"]
+    assert third.state is TrialState.COMPLETE
+    assert sorted(fake.starts()) == [0, 2, 2]
+
+
 def test_tune_writes_no_weights_into_the_texts_that_it_makes_of_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +107,16 @@ def test_a_trial_that_hangs_is_ended_on_ray(tmp_path: Path) -> None:
     assert failures[1] == Failure(FailureReason.TIMEOUT, "1 s were over in epoch 2, which did not end")
     assert [failure and failure.reason for failure in failures[::2]] == [FailureReason.NAN_LOSS] * 2
     assert [list(trial.curve) for trial in s.trials] == [[1]] * 3 and heard.of(1) == ["started", 1, "failed"]
+
+
+def test_a_worker_that_dies_late_has_not_run_out_of_time(tmp_path: Path) -> None:
+    """Its preparation has a time of its own: together they took longer than one may."""
+    s, heard = start(tmp_path, trials=1)
+    late = Dying(tmp_path / "log", {0: "is killed in a while"}, {0: "takes a while"}, limit_s=1)
+    make_executor(concurrency=1).run(s, late, heard)
+    failure = s.trials[0].failure
+    assert failure is not None and failure.reason is FailureReason.WORKER_DIED
+    assert failure.message.startswith("2 times; its process was killed by SIGKILL")
 
 
 def test_a_worker_that_ends_itself(tmp_path: Path) -> None:

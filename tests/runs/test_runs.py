@@ -32,7 +32,8 @@ from nas.runs.state import RunState
 from nas.space import dump_space, load_space, parse_space
 from nas.study.objective import ACCURACY
 from nas.study.pareto import find_front
-from nas.study.records import Candidate, Trial, TrialResult, TrialState, dump_trials
+from nas.study.records import Candidate, Trial, TrialResult, TrialState
+from nas.study.tables import dump_trials
 from nas.training.base import ACCURACY_METRIC, Failure, FailureReason
 from nas.training.recipe import Recipe
 

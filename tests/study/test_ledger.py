@@ -86,6 +86,17 @@ def test_a_result_is_of_the_attempt_that_ended(journal: Path) -> None:
         assert trial.curve == {1: 0.2, 2: 0.2, 3: 0.3}
 
 
+def test_an_attempt_that_fails_at_once_has_nothing_of_the_one_that_died(journal: Path) -> None:
+    s = study(journal, trials=1)
+    asked(s)
+    for epoch in (1, 2):
+        s.report(0, replace(after(epoch, 0.1, seconds=8.0), parent=3))
+    s.note_deaths(0, {"process": 1})
+    trial = s.fail(0, Failure(FailureReason.ERROR, "no luck"))
+    assert (trial.result, trial.curve) == (TrialResult(), {})
+    assert [[trial]] == read_trials(journal, "nas")
+
+
 def test_epochs_of_an_attempt_that_died_are_not_those_of_a_shorter_one(journal: Path) -> None:
     """As of an evaluator that decides by itself when a training is done."""
     s = study(journal, trials=1)

@@ -249,10 +249,11 @@ def test_a_trial_that_another_driver_has_taken_over_is_its_own() -> None:
     with two.turn():
         two.read_others()
         assert two.take_over() is None and two.waits_for_others() and two.running_elsewhere == 1
+    one.note_deaths(0, {"process": 1})
     one.close()
     with two.turn():
         assert two.take_over() == candidate
-    assert two.running_elsewhere == 0
+    assert two.running_elsewhere == 0 and two.count_deaths(0) == {"process": 1}
     two.report(0, after(1, 0.5))
     message = (
         "another driver has taken over trial 0, as the database had lost this one; its result is dropped"

@@ -36,12 +36,14 @@ from nas.errors import NasError
 from nas.report.console import open_terminal
 from nas.report.search_lines import print_run
 from nas.report.search_screen import SearchScreen
+from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study import ledger
 from nas.study.records import Candidate, Trial
 from nas.study.storage import write_together
 from nas.workflows.observer import Observer
+from nas.workflows.stops import Stopped, stoppable
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 RUN = Path("runs/mine")
@@ -193,6 +195,30 @@ def test_a_stop_between_the_write_of_a_trial_and_its_note(
         (str(number), "complete") for number in range(2)
     ]
     assert load_space(RUN / "best.yaml").meta["trial"] == state.best(1)[0].number == 1
+
+
+class Asked:
+    """A run of which the way out is told while Ctrl-C is pressed again."""
+
+    folder, storage, way_out = RunFolder(RUN), None, "Go on."
+
+    @property
+    def resume_command(self) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "nas resume runs/mine"
+
+    def make_command(self, path: Path) -> str:
+        return self.resume_command
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), NasError("The head has gone"), OSError(28, "full")])
+def test_a_second_ctrl_c_hides_no_way_out(end: BaseException) -> None:
+    RUN.mkdir(parents=True)
+    before = handlers()
+    with pytest.raises(NasError, match=r"Go on") as error, stoppable(Asked()):
+        raise end
+    assert isinstance(error.value, Stopped) == isinstance(end, KeyboardInterrupt)
+    assert handlers() == before
 
 
 def test_any_other_error_gives_back_the_same() -> None:
