@@ -152,7 +152,7 @@ class Attempt:
         self._epoch = 0
         self._weights = b""
         self._begun = _NOTHING
-        """What the first epoch tells of what was before it."""
+        """What the first epoch tells of what was before it, and one at which the training begins anew."""
 
     def build(self) -> AttemptStep | None:
         """Build the training, which the first step does otherwise. Return what that came to if it failed."""
@@ -186,8 +186,10 @@ class Attempt:
     def _train(self) -> AttemptStep:
         self._build()
         assert self._training is not None
-        epoch = replace(check_result(self._training.epoch(), self._epoch + 1), **self._begun)
-        self._epoch, self._begun = epoch.epoch, _NOTHING
+        epoch = check_result(self._training.epoch(), self._epoch + 1)
+        begins = epoch.epoch <= self._epoch or self._epoch == 0  # perhaps anew, with a smaller batch
+        epoch = replace(epoch, **(self._begun if begins else _NOTHING))
+        self._epoch = epoch.epoch
         done = bool(self._training.done)
         if done:
             import safetensors.torch

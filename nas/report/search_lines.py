@@ -80,7 +80,7 @@ def say_round(session: Session, which: Round, queue: TrialQueue, trials: int, co
     match which:
         case Round.SEARCH:
             _say_search(session, trials, console)
-        case Round.REPEATS:
+        case Round.REPEATS if queue.remaining:
             say(console, f"Repeats: {pluralise(trials, 'network')} again, under another seed.")
         case Round.FINALISTS if queue.remaining:
             _say_finalists(session, trials, console)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nas.errors import InputError
 from nas.kinds import Kind, is_whole
 from nas.settings import Option, User
-from nas.study.records import Trial
+from nas.study.records import LEAST_SCORED, Trial
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
@@ -38,8 +38,6 @@ def check_repeats(config: SearchConfig) -> None:
     """Raise InputError where networks are to be trained once more, and what that finds has no use."""
     if not config.repeats:
         return
-    from nas.study.belief import LEAST as LEAST_SCORED  # with SciPy
-
     least = max(config.repeats, LEAST_SCORED)
     if config.trials < least:
         raise InputError(
@@ -100,14 +98,19 @@ def choose_repeats(
 
     The scores are cut, in their order, into so many parts of one size, and one network is drawn of each: a
     network that was chosen for its score would be one with luck, and differ from its repeat by that too.
+    Where some were begun under another count, parts without one of these come first, in a drawn order.
     """
     scored = sorted((t for t in trials if t.score is not None), key=lambda t: (t.score, t.number))
     total, parts = len(scored), min(count, len(scored))
     rng = random.Random(seed)
-    drawn = [scored[rng.randrange(i * total // parts, (i + 1) * total // parts)] for i in range(parts)]
+    cuts = [scored[i * total // parts : (i + 1) * total // parts] for i in range(parts)]
+    drawn = [(cut, rng.choice(cut)) for cut in cuts]
     known = {trial.number for trial in scored}  # a repair may have lost one
     begun = [key for repeat in repeats if (key := RepeatKey.parse(repeat.job)) and key.trial in known]
-    fresh = [key for trial in drawn if (key := RepeatKey(trial.number)) not in begun]
+    rng.shuffle(drawn)
+    taken = {key.trial for key in begun}
+    drawn.sort(key=lambda one: any(trial.number in taken for trial in one[0]))
+    fresh = [RepeatKey(trial.number) for _, trial in drawn if trial.number not in taken]
     return begun + fresh[: max(0, count - len(begun))]
 
 

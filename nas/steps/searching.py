@@ -22,6 +22,7 @@ from nas.space import Space, dump_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.steps.digests import digest_data, digest_named, digest_plugins
+from nas.study.records import LEAST_SCORED
 from nas.workflows.calibration import CalibrationResult, calibrate
 from nas.workflows.pipeline import Done, Step, Work
 from nas.workflows.prepared import load_search_space
@@ -161,6 +162,8 @@ class FinalistsStep(Step):
         trials = len(RunState.load(work.place, read_plugins(own.plugins)).trials)
         # no more trials, where the search was over before all were tried
         changes = own.change_finals(own.config.finals) | {"trials": trials}
+        if own.config.repeats and trials < max(own.config.repeats, LEAST_SCORED):
+            changes["repeats"] = 0
         result = resume(work.place, work.heard, changes=changes, plugins=own.plugins)
         assert isinstance(result, SearchResult)
         result.check()
@@ -199,7 +202,7 @@ class CalibrateStep(Step):
             changes = {key: value for key, value in own.changes.items() if not _is_of_searches(key)}
             result = resume(place, work.heard, changes=changes, plugins=own.plugins)
         else:
-            config = replace(own.config, finals=FinalsConfig())
+            config = replace(own.config, finals=FinalsConfig(), repeats=0)
             result = calibrate(
                 config, self.plan, work.heard, plugins=own.plugins, runs=place.parent, name=place.name
             )

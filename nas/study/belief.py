@@ -12,9 +12,8 @@ from threadpoolctl import threadpool_limits
 from nas.cost import Cost
 from nas.samplers.gaussian import Array, GaussianProcess, encode_networks
 from nas.space import Choices
+from nas.study.records import LEAST_SCORED
 
-LEAST = 16
-"""Networks that say something of each other."""
 RANKED = 16
 """Networks that are ranked by what all say: the best by their own scores."""
 _MOST = 1_000
@@ -59,7 +58,7 @@ def compute_belief(points: Sequence[ScoredPoint], noise: float, sign: int = 1) -
 
     A network left out is compared with its score, which has the noise too: that is taken off its error.
     """
-    if noise <= 0 or len(points) < LEAST:
+    if noise <= 0 or len(points) < LEAST_SCORED:
         return None
     points = sorted(points, key=lambda point: -sign * point.score)
     seen = points[:_MOST]

@@ -219,6 +219,10 @@ class Rejected(Exception):
         self.repeats = repeats
 
 
+LEAST_SCORED = 16
+"""Networks with a score that say something of each other."""
+
+
 def find_best(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) -> list[Trial]:
     """Return the `k` complete trials of the best rewards, none too slow; among equals the cheaper, then the
     earlier."""

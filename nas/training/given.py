@@ -22,7 +22,7 @@ _KINDS: Mapping[str, Kind] = {
     "value": _SCORE, "score": _SCORE, "seconds": _SECONDS, "norms_s": _SECONDS,
     "train_s": _SECONDS, "start_s": _SECONDS, "build_s": _SECONDS, "images": COUNT,
     "loss": _MAYBE, "batch": _MAYBE, "deviation": _MAYBE, "lr": _MAYBE,
-    "limit": optional(Kind("a Limit of nas.training.base, or None", lambda value: _is_limit(value))),
+    "limit": Kind("a Limit of a finite number above 0 and a text, or None", lambda value: _is_limit(value)),
     "eager": _MAYBE_TEXT,
 }  # fmt: skip
 
@@ -36,6 +36,8 @@ def check_result(result: Any, epoch: int) -> EpochResult:
         raise EvaluatorError(f"epoch() gave {result!r:.60}; it must give an EpochResult")
     plain = {field.name: _to_plain(getattr(result, field.name)) for field in fields(result)}
     plain["images"] = _to_whole(plain["images"])
+    if isinstance(limit := plain["limit"], Limit):
+        plain["limit"] = replace(limit, images_s=_to_plain(limit.images_s))
     for name in ("value", "score"):
         figure = plain[name]
         if FIGURE.accepts(figure) and not FINITE.accepts(figure):
@@ -82,7 +84,7 @@ def _to_whole(figure: Any) -> Any:
 
 
 def _is_limit(value: Any) -> bool:
-    return (
+    return value is None or (
         isinstance(value, Limit)
         and FINITE.accepts(value.images_s)
         and value.images_s > 0

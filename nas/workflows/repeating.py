@@ -29,9 +29,9 @@ def train_repeats(
     keys = choose_repeats(trials, ledger.trials, config.repeats, config.seed)
     jobs = [Job(key, session.space, trials[key.trial].candidate.choices, _REPEAT) for key in keys]
     queue = FixedQueue(jobs, ledger, find_end=stop.find_end)
+    observer.round(queue, Round.REPEATS, len(jobs), proxy.recipe.epochs)
     if queue.remaining:
         again = proxy.with_epochs(proxy.recipe.epochs, config.seed + AGAIN)
-        observer.round(queue, Round.REPEATS, len(jobs), proxy.recipe.epochs)
         session.executor.run(queue, JobEvaluator(queue.by_number, {_REPEAT: again}), observer)
         if end := queue.given_up:
             raise end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
@@ -99,6 +101,17 @@ def test_what_was_begun_stays_chosen() -> None:
     assert choose_repeats(trials, repeat({99: 1.0}), 4, 0) == chosen
 
 
+def test_later_repeats_are_of_all_scores() -> None:
+    """They are not those of the lowest scores, and none is of a part that has one."""
+    trials = make_trials([*map(float, range(128))])
+    for seed in range(20):
+        begun = choose_repeats(trials[:64], [], 8, seed)
+        later = choose_repeats(trials, repeat({key.trial: 1.0 for key in begun}), 16, seed)
+        taken = {key.trial // 8 for key in begun}
+        parts = [key.trial // 8 for key in later[8:]]
+        assert len({*parts}) == 8 and not taken & {*parts} and max(parts) >= 12
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -139,3 +152,10 @@ def test_repeats_that_would_be_of_no_use(settings: dict[str, Any], message: str)
         SearchConfig.from_data({"space": "tiny.yaml", **settings}, "search.yaml")
     assert str(error.value) == f"search.yaml: {message}"
     SearchConfig.from_data({"space": "tiny.yaml", "repeats": 8}, "search.yaml")
+
+
+def test_a_config_with_repeats_is_read_without_scipy() -> None:
+    """`nas ls` reads that of every run."""
+    code = "import sys, nas; nas.SearchConfig('mbconv', repeats=4); print('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -180,6 +180,19 @@ def test_files_that_settings_name_are_inputs() -> None:
     assert "Step 1/4, search: the space tiny.yaml changed" in nas("run", "mine.yaml").out
 
 
+@pytest.mark.slow
+def test_finalists_of_a_search_that_ends_before_its_repeats_are_of_use() -> None:
+    """As its space has fewer networks than it has trials."""
+    Path("few.yaml").write_text(
+        "name: few\nabout: Few.\ninput: [1, 8, 8]\nclasses: 10\nnetwork:\n"
+        "  - conv: {name: stem, out: {choice: [4, 6, 8]}, kernel: 3}\n  - classifier\n"
+    )
+    search = {**WHOLE["search"], "space": "few.yaml", "trials": 20, "repeats": 4}
+    write({"search": search, "finalists": {"finalists": 1, "final_epochs": 1, "final_seeds": 2}})
+    said = nas("run", "mine.yaml")
+    assert (said.code, said.out.count("Step 2/2, finalists: done")) == (0, 1), said
+
+
 def test_finalists_come_and_go_without_a_new_search() -> None:
     alone = {step: own for step, own in QUICK.items() if step != "finalists"}
     assert run(alone) == list(alone)

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import kendalltau
 
 from nas.cost import Cost
-from nas.study.belief import LEAST, ScoredPoint, compute_belief
+from nas.study.belief import ScoredPoint, compute_belief
+from nas.study.records import LEAST_SCORED
 
 OPTIONS, DECISIONS = 3, 8
 
@@ -49,7 +50,7 @@ def test_what_the_others_say_counts_only_where_it_says_more_than_a_score() -> No
 
 
 def test_none_is_formed_of_few_scores_or_without_noise() -> None:
-    points, _ = make_points(LEAST, 1.0, 0)
+    points, _ = make_points(LEAST_SCORED, 1.0, 0)
     assert compute_belief(points, 1.0) is not None
     assert compute_belief(points[1:], 1.0) is None and compute_belief(points, 0.0) is None
 

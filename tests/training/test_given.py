@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from nas.training.given import check_result, check_state
 
 RESULT = EpochResult(1, 0.5, 0.5, 1.0)
 SECONDS, FIGURE, TEXT = "a finite number, 0 or more", "a number, or None", "a text, or None"
-LIMIT, COUNT = "a Limit of nas.training.base, or None", "a whole number, 0 or more"
+LIMIT, COUNT = "a Limit of a finite number above 0 and a text, or None", "a whole number, 0 or more"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_is_taken_can_be_read_again(tmp_path: Path) -> None:
         "epoch": np.int64(1), "value": np.float32(0.5), "score": 10**299, "seconds": np.float64(0),
         "loss": math.inf, "batch": np.int32(7), "deviation": math.nan, "images": np.float64(100),
         "train_s": 10**200,
-        "limit": Limit(1e-9, ""), "lr": 1, "eager": "", "parent": "of a user's own",
+        "limit": Limit(cast("float", np.float32(900)), ""), "lr": 1, "eager": "", "parent": "of a user's own",
     }  # fmt: skip
     result = check_result(replace(RESULT, **odd), 1)
     assert (result.images, type(result.images), type(result.value)) == (100, int, float)
