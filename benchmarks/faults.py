@@ -286,7 +286,7 @@ def node_killed(folder: Path) -> Search:
 
 def node_late(folder: Path) -> Search:
     with cluster_of(folder) as cluster:
-        search = Search(folder, trials=6, flags=("--address", cluster.address), epoch_s=10)
+        search = Search(folder, trials=6, flags=("--address", cluster.address), epoch_s=4)
         driver = search.begin()
         search.await_trained(1, driver)
         cluster.node(cpus=1)

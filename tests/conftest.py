@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -54,7 +55,10 @@ def as_in_a_terminal() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def forks() -> Iterator[None]:
     """Exports of this process are checked by forks; those of commands in processes of their own are not."""
-    with patch("nas.exporters.fresh.start_checker", lambda: nullcontext(check_by_fork)):
+    with (
+        patch("nas.exporters.fresh.start_checker", lambda: nullcontext(check_by_fork)),
+        patch("nas.exporters.parity.run_script", partial(FORKS.run, "-B")),
+    ):
         yield
     FORKS.end()
 

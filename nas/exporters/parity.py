@@ -152,15 +152,19 @@ def apply_apart(exporter: Exporter, file: Path, shown: Path, images: Array) -> A
         folder = Path(name)
         np.save(folder / "images.npy", images)
         (folder / "usage.py").write_text(exporter.usage, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-B", "-P", apart.__file__, str(file.absolute()), name],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not done.returncode:
+        code, said = run_script(apart.__file__, str(file.absolute()), name)
+        if not code:
             outputs: Array = np.load(folder / "outputs.npy", allow_pickle=False)
             return outputs
-    lines = (done.stderr or done.stdout).strip().splitlines()
-    said = lines[-1][:300] if lines else f"exit code {done.returncode}"
-    raise NasError(f"{shown}: cannot be applied: {said}; {_WAY_OUT}")
+    lines = said.strip().splitlines()
+    last = lines[-1][:300] if lines else f"exit code {code}"
+    raise NasError(f"{shown}: cannot be applied: {last}; {_WAY_OUT}")
+
+
+def run_script(*arguments: str) -> tuple[int, str]:
+    """Return the exit code of a Python file with arguments, in a fresh process, and what it said, of errors
+    where it had any."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-P", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stderr or done.stdout

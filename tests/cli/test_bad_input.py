@@ -29,6 +29,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+HERE = ("--workers", "0")
+"""Else Ray is begun first, as in a few of these, for what is found when data have been read."""
+
+
 def refused(*arguments: str) -> tuple[int, str]:
     """Run a command that must fail, and give its exit code and message."""
     before = files()
@@ -354,7 +358,7 @@ def test_a_budget_below_the_smallest_of_many_choices_names_those_that_matter() -
 
 
 def test_a_band_above_the_largest() -> None:
-    assert refused("search", "tiny.yaml", "--budget-flops", "2M..3M") == (
+    assert refused("search", "tiny.yaml", *HERE, "--budget-flops", "2M..3M") == (
         2,
         "--budget-flops: 2,000,000 MACs is above the largest network of 'tiny', 1,075,360; the smallest has "
         "27,728. Ask for at most 1,075,360",
@@ -386,7 +390,7 @@ def test_a_resolution_too_small_for_the_strides() -> None:
         + "".join(line.replace("c,", f"c{i},") + "\n" for i, line in enumerate(strides.splitlines()))
         + "  - classifier\n"
     )
-    code, said = refused("search", "deep.yaml", "--resolution", "16")
+    code, said = refused("search", "deep.yaml", *HERE, "--resolution", "16")
     assert code == 2
     assert said.startswith("deep.yaml:")
     assert said.endswith(
@@ -442,7 +446,7 @@ def test_a_broken_image() -> None:
     for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
         image(Path(f"photos/{name}.png"))
     Path("photos/dog/2.png").write_bytes(Path("photos/dog/2.png").read_bytes()[:-40])
-    code, said = refused("search", "tiny.yaml", "--dataset", "imagefolder:photos")
+    code, said = refused("search", "tiny.yaml", *HERE, "--dataset", "imagefolder:photos")
     assert code == 2 and said.startswith("data set imagefolder:photos: 1 of 2 images to ")
     assert " cannot be read, more than 1 %: photos/dog/2.png (" in said
     assert said.endswith("); replace or remove them, or allow more by --max-broken")
@@ -459,7 +463,7 @@ def test_a_data_set_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path
         load = datasets.load_dataset
         root = tmp_path.parent / f"{tmp_path.name}-data"
         monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: load(*a, **k, root=root))
-        code, said = refused("search", "tiny.yaml", "--dataset", "cifar10")
+        code, said = refused("search", "tiny.yaml", *HERE, "--dataset", "cifar10")
     assert code == 1
     assert said.startswith(f"data set 'cifar10' is not in {root} and could not be downloaded (")
     assert said.endswith(
@@ -630,10 +634,10 @@ def test_a_value_of_another_command(arguments: tuple[str, ...], message: str) ->
 def test_data_with_other_classes_than_the_network_gives() -> None:
     Path("five.yaml").write_text("network: [conv: {out: 4}, global_pool, flatten, linear: {out: 5}]")
     Path("open.yaml").write_text("network: [conv: {out: 4, stride: 2}]")
-    assert refused("search", "five.yaml") == (
+    assert refused("search", "five.yaml", *HERE) == (
         2, "five.yaml: a network of 'five' gives 5 values, and there are 10 classes; end it with 'classifier'"
     )  # fmt: skip
-    assert refused("search", "open.yaml") == (
+    assert refused("search", "open.yaml", *HERE) == (
         2,
         "open.yaml: a network of 'open' gives 4 x 16 x 16 values, and there are 10 classes; end it with "
         "'classifier'",
@@ -642,7 +646,7 @@ def test_data_with_other_classes_than_the_network_gives() -> None:
 
 def test_data_with_channels_that_the_network_cannot_take() -> None:
     Path("grouped.yaml").write_text("network: [conv: {out: 6, groups: 3}, classifier]")
-    assert refused("search", "grouped.yaml") == (
+    assert refused("search", "grouped.yaml", *HERE) == (
         2,
         "grouped.yaml:1: conv: 1 channels are not divisible by 3 groups; input and output channels (1, 6) "
         "must both be multiples of the groups",

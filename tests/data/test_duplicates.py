@@ -282,7 +282,7 @@ def test_images_that_are_all_alike_are_refused(tmp_path: Path, noise: int) -> No
             Image.fromarray(alike).save(tmp_path / name / f"{i}.png")
     runs = tmp_path / "runs"
     flags = ("--dataset", f"imagefolder:{tmp_path}", "--resolution", "8", "--runs", str(runs))
-    done = nas("search", "mbconv", *flags)
+    done = nas("search", "mbconv", "--workers", "0", *flags)
     assert done.code == 2 and not runs.exists()
     assert "all 8 images are the same, or nearly so, such as " in done.err
 

@@ -272,8 +272,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 from fakes import Fake, start
 from nas.errors import NasError
+from nas.execution import ray_watch
 from nas.execution.ray_executor import RayExecutor
 import ray
+ray_watch._GCS_S = 5
 fake = Fake(Path(sys.argv[2]) / "log", epoch_s=0.5)
 def end():
     while len(fake.starts()) < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -24,7 +25,7 @@ from torch import fx
 
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, find_exporter, is_installed
-from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
+from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs, run_script
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.files import place_beside
 from nas.graph.module import build_module
@@ -361,6 +362,17 @@ def test_dynamic_batches_and_files_of_one_format(tmp_path: Path) -> None:
             images = np.random.default_rng(count).standard_normal((count, 3, 8, 8), np.float32)
             sample = Sample(images, None, "images")
             check_parity(exporter, file, file, compute_outputs(small_network(), state, sample), sample)
+
+
+def test_a_file_is_applied_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """Other tests have forks of one."""
+    script = tmp_path / "own.py"
+    script.write_text("import os, sys\nprint('nas' in sys.modules, sys.argv[1:], os.getpid())\n")
+    code, said = run_script(str(script), "a b")
+    assert code == 0 and re.fullmatch(r"False \['a b'\] \d+\n", said)
+    assert int(said.split()[-1]) != os.getpid()
+    script.write_text("import sys\nprint('said', flush=True)\nsys.exit('wrong')\n")
+    assert run_script(str(script)) == (1, "wrong\n")
 
 
 @pytest.mark.slow

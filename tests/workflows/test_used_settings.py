@@ -47,7 +47,10 @@ def uneven(network):
             time.sleep(0.3)
         yield score
 """
-BASE = {"space": "tiny.yaml", "workers": 0, "trials": 6, "evaluator": "reg.py:train", "recipe": {"epochs": 3}}
+BASE = {"space": "tiny.yaml", "workers": 0, "in_process": True, "trials": 6, "evaluator": "reg.py:train"}
+BASE |= {"recipe": {"epochs": 3}}
+APART = {"in_process": False}
+"""For what a process of trainings is told: to start one takes most of a test."""
 FINALS = {"finalists": 1, "final_epochs": 4, "final_seeds": 1}
 START = "name: start\ninput: [1, 32, 32]\nclasses: 10\nnetwork: [{conv: {out: 6, kernel: 3, stride: 2}}, "
 START += "{stage: {depth: 1, stride: 2, block: {conv: {out: 12, kernel: 3}}}}, classifier]\n"
@@ -70,14 +73,14 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "final_seeds": (FINALS, 2),
     "scheduler": ({}, "asha"),
     "inherit": ({}, True),
-    "evaluator": ({}, "reg.py:other"),
-    "cpus_per_trial": ({}, 3),
-    "trial_timeout": ({"trials": 4}, 1e-6),
+    "evaluator": (APART, "reg.py:other"),
+    "cpus_per_trial": (APART, 3),
+    "trial_timeout": ({"trials": 4} | APART, 1e-6),
     "time_limit": ({}, "0.001s"),
     "keep": ({}, 1),
     "log": ({}, "tensorboard"),
     "storage": ({}, "sqlite:///study.db"),
-    "epochs": ({}, 2),
+    "epochs": (APART, 2),
 }
 """A value by which each setting changes a search, and what else it needs."""
 OF_EXECUTORS = {"workers", "in_process", "gpus_per_trial", "address", "accelerator"}
@@ -198,7 +201,7 @@ def test_a_run_of_before_that_has_such_settings_goes_on() -> None:
 
 def test_a_training_that_takes_too_long_fails_and_the_search_goes_on() -> None:
     """Also the first one: others may be quicker. Finalists have the limit in proportion to their epochs."""
-    given = {**BASE, "evaluator": "reg.py:uneven", "trial_timeout": 0.5, **FINALS, "seed": 0}
+    given = {**BASE, **APART, "evaluator": "reg.py:uneven", "trial_timeout": 0.5, **FINALS, "seed": 0}
     result = nas.search(SearchConfig.from_data(given), name="mine")
     first, *others = result.state.trials
     assert first.failure is not None and first.failure.reason is FailureReason.TIMEOUT
