@@ -77,6 +77,7 @@ class GraphedPass:
         images: Tensor,
         targets: Tensor,
     ) -> None:
+        self._run, self._is_stale = run, False
         self._images, self._targets = images.clone(), targets.clone()
         parameters = [p for p in module.parameters() if p.requires_grad]
         generator = torch.cuda.default_generators[images.device.index]
@@ -91,7 +92,7 @@ class GraphedPass:
             torch.cuda.current_stream().wait_stream(side)
             eager = measure_pass(loss, parameters)
             self._graph = torch.cuda.CUDAGraph()
-            pool = next((other.pool for other in _graphs), None)
+            pool = next((other.pool for other in _graphs if not other._is_stale), None)
             with _left_on_failure(generator), torch.cuda.graph(self._graph, pool):
                 self._loss = run(self._images, self._targets)
             fill_pass(self._loss, parameters)
@@ -107,7 +108,13 @@ class GraphedPass:
         """The memory that its passes work in, as other captures take it."""
         return self._graph.pool()
 
+    def leave(self) -> None:
+        """Replay no more: the generator or the memory of the graph is lost with a capture that failed."""
+        self._is_stale = True
+
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        if self._is_stale:
+            return self._run(images, targets)
         self._images.copy_(images)
         self._targets.copy_(targets)
         self._graph.replay()
@@ -121,13 +128,15 @@ _graphs: WeakSet[GraphedPass] = WeakSet()
 @contextmanager
 def _left_on_failure(generator: torch.Generator) -> Iterator[None]:
     """Leave a capture inside the block also where it fails: torch stays on its stream, and up to 2.11 its
-    generator stays in the capture and gives no random number any more."""
+    generator stays in the capture and gives no random number any more. Graphs that are alive had both."""
     stream, clean = torch.cuda.current_stream(), generator.clone_state()
     try:
         yield
     except BaseException:
         torch.cuda.set_stream(stream)
         generator.graphsafe_set_state(clean)
+        for graph in _graphs:
+            graph.leave()
         raise
 
 
