@@ -45,8 +45,10 @@ def _noted(queue: TrialQueue, number: int) -> Iterator[None]:
         queue.note_deaths(number, {**before, PROCESS: before[PROCESS] + 1})
         yield
     except BaseException:
-        with suppress(Exception):  # such as of a full disk, which is what ends the run
-            queue.note_deaths(number, before)
+        for _ in range(2):  # a second Ctrl-C breaks off the first
+            with suppress(Exception, KeyboardInterrupt):  # such as of a full disk, which is what ends the run
+                queue.note_deaths(number, before)
+                break
         raise
     queue.note_deaths(number, before)  # a trial that was stopped along with the search
 

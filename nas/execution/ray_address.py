@@ -94,8 +94,9 @@ _SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/pymp-00000000/listene
 """The longest, of its dashboard."""
 
 
-def check_address(address: str) -> None:
-    """Raise InputError where no Ray cluster answers at `auto` or `host:port`; `local` is none to ask."""
+def check_address(address: str, *, joins: bool = True) -> None:
+    """Raise InputError where no Ray cluster answers at `auto` or `host:port`, and where it is of another Ray
+    or Python than this process, which `joins` it; `local` is none to ask."""
     if address == "local":
         return
     if address.startswith(("http://", "https://")):
@@ -105,7 +106,7 @@ def check_address(address: str) -> None:
         )
     if address != "auto" and not re.fullmatch(r"[^:/]+:[0-9]{1,5}", address):
         raise InputError(f"'{address}' is not a Ray address; write local, auto or host:port")
-    if not (address == "auto" or _is_listening(address)) or not _is_healthy(address):
+    if not (address == "auto" or _is_listening(address)) or not _is_healthy(address, joins):
         raise InputError(
             f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or start "
             "Ray here with --address local"
@@ -133,7 +134,7 @@ def _is_listening(address: str) -> bool:
     return True
 
 
-def _is_healthy(address: str) -> bool:
+def _is_healthy(address: str, joins: bool) -> bool:
     """Ask in a process of its own, for `ray.init` would try for minutes and print."""
     show_token()
     command = [sys.executable, "-P", "-c", _HEALTH_CHECK, address]
@@ -150,9 +151,10 @@ def _is_healthy(address: str) -> bool:
             return False
     if "AuthenticationError" in said or "find an authentication token" in said:  # Ray aborts without one
         raise refuse_token(address)
-    if mismatch := describe_mismatch(address, said):
+    mismatch = describe_mismatch(address, said)
+    if mismatch and joins:
         raise InputError(mismatch)
-    return check.returncode == 0
+    return check.returncode == 0 or mismatch is not None
 
 
 def refuse_token(address: str) -> InputError:

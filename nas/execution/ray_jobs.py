@@ -45,7 +45,7 @@ class Jobs:
     def __init__(self, address: str) -> None:
         self.address = address
         if address == "auto":
-            check_address(address)
+            check_address(address, joins=False)
         elif not re.fullmatch(r"https?://[^/@\s?#]+/?", address):
             raise InputError(
                 f"'{address}' is not the address of a Ray dashboard; write auto or http://HOST:8265"

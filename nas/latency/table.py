@@ -18,6 +18,7 @@ from nas.cost import Interval
 from nas.errors import InputError
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.graph.piece import Piece
+from nas.kinds import FINITE
 from nas.latency.correction import Correction, Errors, Features, compute_errors, fit_correction, fit_costs
 from nas.latency.pieces import time_pieces
 from nas.measures import MACS, Budget
@@ -78,6 +79,10 @@ class Whole:
     odd_s: float
     even_s: float
 
+    @property
+    def seconds(self) -> tuple[float, float, float]:
+        return self.low_s, self.odd_s, self.even_s
+
 
 @dataclass(frozen=True)
 class LatencyTable:
@@ -121,8 +126,9 @@ class LatencyTable:
 
         Each is taken by the most of what all rounds, the odd and the even ones came to, as what is named is.
         """
-        taken = [max(one.low_s, one.odd_s, one.even_s) / self.predict(one) for one in self.held_out]
-        return max(0.0, round(float(np.quantile(taken, 0.9)) - 1, 4))
+        told = [(self.predict(one), max(one.seconds)) for one in self.held_out]
+        excess = [seconds / predicted - 1 for predicted, seconds in told if predicted > 0]
+        return max(0.0, round(float(np.quantile(excess, 0.9)), 4)) if excess else 0.0
 
     @cached_property
     def errors(self) -> dict[str, Errors]:
@@ -165,6 +171,9 @@ class LatencyTable:
                 tuple(Whole(Features(*row[:count]), *map(float, row[count:])) for row in data[name])
                 for name in ("fitted", "held_out")
             )
+            for wholes in (fitted, held_out):
+                if len(wholes) < 2 or not all(FINITE.accepts(s) and s > 0 for w in wholes for s in w.seconds):
+                    raise ValueError("a network without a time")
             parts = {str(key): Features(*row) for key, row in data["parts"].items()}
             contention = data["contention"] and str(data["contention"])
             return cls(Fingerprint(**data["fingerprint"]), parts, fitted, held_out, contention)

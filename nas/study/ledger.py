@@ -24,7 +24,7 @@ from nas.errors import NasError
 from nas.importing import without_collection
 from nas.samplers.verbosity import quiet_optuna
 from nas.study.database import Database
-from nas.study.pruning import JudgedStorage, judge
+from nas.study.pruning import STUDY, JudgedStorage, judge
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -38,7 +38,7 @@ from nas.study.records import (
 )
 from nas.study.shared_options import Distributions, SharedOptions
 from nas.study.storage import write_together
-from nas.study.terms import OWN_VERSION, TERMS_NOTE, VERSION_NOTE, check_terms, check_version
+from nas.study.terms import ONE_NAME, OWN_VERSION, TERMS_NOTE, VERSION_NOTE, check_terms, check_version
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
@@ -205,11 +205,13 @@ class Ledger:
     def _check_version(self) -> None:
         """Raise InputError where Optuna or nas of another major version has written the study; note those of
         now where none are noted."""
-        noted = self._storage.get_study_user_attrs(self._id).get(VERSION_NOTE)
+        noted: dict[str, int] | None = self._storage.get_study_user_attrs(self._id).get(VERSION_NOTE)
         if noted is None:
-            self._storage.set_study_user_attr(self._id, VERSION_NOTE, OWN_VERSION)
+            noted = OWN_VERSION | {ONE_NAME: int(not self.list_stored())}
+            self._storage.set_study_user_attr(self._id, VERSION_NOTE, noted)
         else:
             check_version(self._study.study_name, noted)
+        self._judged_as = STUDY if noted.get(ONE_NAME) else self._study.study_name
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -289,9 +291,9 @@ class Ledger:
         trial.intermediate_values = dict(self._trials[number].curve)
         trial.system_attrs = self._notes.get(number, {})
         # the study's storage, which is a cache before a database
-        judged = JudgedStorage(self._study._storage, self._id, trial)
+        judged = JudgedStorage(self._study._storage, self._id, self._judged_as, trial)
         study = optuna.load_study(
-            study_name=JudgedStorage.STUDY,
+            study_name=self._judged_as,
             storage=judged,  # type: ignore[arg-type]  # Optuna's base class would hide what is not written here
             sampler=self._study.sampler,
             pruner=pruner,

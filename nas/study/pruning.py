@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, OwnCodeError, suggest_word
 from nas.importing import describe_failure, import_class
+from nas.kinds import join_or
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -64,7 +65,8 @@ def find_pruner(name: str) -> PrunerFactory:
         found = import_class(name, BasePruner, "scheduler", example, lambda pruner: pruner())
         return lambda epochs: found()
     if name not in PRUNERS:
-        raise InputError(f"unknown scheduler '{name}'{suggest_word(name, list(PRUNERS))}")
+        known = f"it is {join_or(PRUNERS)}, or MODULE:CLASS of an Optuna pruner"
+        raise InputError(f"unknown scheduler '{name}'{suggest_word(name, list(PRUNERS), known)}")
     return PRUNERS[name]
 
 
@@ -89,20 +91,22 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
     return bool(answer)
 
 
-class JudgedStorage:
-    """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
+STUDY = "nas"
+"""The name of every study to pruners: Hyperband draws the bracket of a trial from that name and the trial's
+number, and a search is the same under any."""
 
-    Its study is called `STUDY`, whatever its name: Hyperband draws the bracket of a trial from that name and
-    the trial's number, and a search is the same under any.
+
+class JudgedStorage:
+    """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept. Its
+    study has the `name` that is given.
 
     It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
     of the trial, so that trials that were read before stay as they were.
     """
 
-    STUDY = "nas"
-
-    def __init__(self, storage: BaseStorage, study_id: int, trial: FrozenTrial) -> None:
+    def __init__(self, storage: BaseStorage, study_id: int, name: str, trial: FrozenTrial) -> None:
         self.trial = trial
+        self._name = name
         self._storage = storage
         self._study_id = study_id
 
@@ -112,7 +116,11 @@ class JudgedStorage:
         return getattr(self._storage, name)
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._study_id
+        own = study_name == self._name
+        return self._study_id if own else self._storage.get_study_id_from_name(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._name if study_id == self._study_id else self._storage.get_study_name_from_id(study_id)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._replace(self._storage.get_trial(trial_id))

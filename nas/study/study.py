@@ -109,6 +109,7 @@ class Study:
         self._budget = budget
         self._measured = [m for m in dict.fromkeys((*budget, *objective.measures)) if not m.is_additive]
         self._sought = budget if sought is None else sought
+        self._try_out = try_out
         self._domain = Domain(space, self._sought, try_out)
         self._wanted = trials
         self._sampler = sampler
@@ -160,16 +161,25 @@ class Study:
             return taken
         if len(self.ledger.trials) >= self._wanted or self._exhausted:
             return None
+        found = self._find_new()
+        if found is None and self._sought != self._budget:  # nothing is left of what has room for errors
+            self._sought, self._domain = self._budget, Domain(self._space, self._budget, self._try_out)
+            found = self._find_new()
+        self._exhausted = found is None
+        self._fruitless = Counter() if found else self._fruitless
+        return found
+
+    def _find_new(self) -> Candidate | None:
+        """Return the first network that is proposed and was not tried, and enter it."""
         number = len(self.ledger.trials)
         rejected: Counter[RejectionReason] = Counter()
         repeats: list[int] = []
         accepted: list[tuple[Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
-        has_start = self._find_start(number) is not None
         for attempt, proposal in enumerate(self._list_proposals(number)):
-            is_start = has_start and attempt == 0
+            inside = self._budget if attempt == 0 and self._find_start(number) else self._sought
             try:
-                amounts, identity = self._check(proposal.choices, self._budget if is_start else self._sought)
+                amounts, identity = self._check(proposal.choices, inside)
             except Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
@@ -177,7 +187,6 @@ class Study:
                 accepted.append((proposal, self._make_candidate(number, proposal.choices, amounts, identity)))
             if len(accepted) >= wanted or (accepted and attempt >= ATTEMPTS):
                 return self._enter_best(accepted, rejected, repeats)
-        self._exhausted = True
         self._fruitless = rejected
         return None
 

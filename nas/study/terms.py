@@ -15,6 +15,8 @@ FORMAT = 1
 VERSION_NOTE = "nas:version"
 TERMS_NOTE = "nas:terms"
 """Under which a study in a database has them."""
+ONE_NAME = "one_name"
+"""Whether pruners see the study under one name, as part of its version: rungs of before are of another."""
 OWN_VERSION = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
 
 

@@ -137,14 +137,21 @@ def take_fingerprint(runtime: str, threads: int, parts: str) -> Fingerprint:
 
 def _describe_other(now: Fingerprint) -> str | None:
     """Return in a line of what another table of these parts and runtime is, the latest that is kept."""
-    kept = sorted(name_table_file(now).parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
-    for file in reversed(kept):
+    kept = [file for file in name_table_file(now).parent.glob("*.json") if file.is_file()]
+    for file in sorted(kept, key=_find_age):
         with suppress(InputError, OSError):  # a damaged one is told when it is to be used
             other = read_table(file).fingerprint
             if (other.parts, other.runtime) == (now.parts, now.runtime):
                 change = other.describe_change(now) or "an older build of nas"
                 return f"Latency: a new table is measured, as {file} is of {change}."
     return None
+
+
+def _find_age(file: Path) -> float:
+    try:
+        return -file.stat().st_mtime
+    except OSError:  # it was removed meanwhile
+        return 0.0
 
 
 def name_table_file(fingerprint: Fingerprint) -> Path:

@@ -118,10 +118,10 @@ def describe_room(space: Space, budget: Budget, table: LatencyTable) -> str | No
     most = leave_room(space, budget, table).get(LATENCY)
     if most is None or most.high is None:
         return None
-    share = f"one in ten networks took over {100 * table.excess:.1f} % longer than predicted"
+    share = f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted"
     if most != budget[LATENCY]:
-        return f"Latency: {share}, so those of up to {format_latency(most.high)} as predicted are tried."
-    return f"Latency: {share}, and none is that far below the limit; all are tried." if table.excess else None
+        return f"{share}, so those of up to {format_latency(most.high)} as predicted are tried first."
+    return f"{share}, and none was found that far below the limit; all are tried." if table.excess else None
 
 
 def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) -> None:

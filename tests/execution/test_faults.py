@@ -45,7 +45,10 @@ ENDS: dict[str, tuple[list[int], str]] = {
     "the same on Ray": ([0], ""),
     "the GCS is unreachable": ([0], ""),
     "a cluster of another nas": ([2, 0], r"node [\d.]+ of the Ray cluster has nas 0\.0\.7, and this "),
-    "a cluster of another Python": ([2, 0], "the Ray cluster at .* runs Ray .*, and this machine .* 3.9.1; "),
+    "a cluster of another Python": (
+        [2, 0],
+        r"the Ray cluster at .* runs .* and Python 3\.9\.1, and this machine .*; ",
+    ),
     "an object store that is too small": ([0], ""),
 }
 """How the search of a row and its resumes end, and what the search says that the fault has ended."""

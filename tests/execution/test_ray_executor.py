@@ -275,7 +275,7 @@ from nas.errors import NasError
 from nas.execution import ray_watch
 from nas.execution.ray_executor import RayExecutor
 import ray
-ray_watch._GCS_S = 5
+ray_watch._GCS_S = 5 if sys.argv[3] != "gcs_server" else ray_watch._GCS_S
 fake = Fake(Path(sys.argv[2]) / "log", epoch_s=0.5)
 def end():
     while len(fake.starts()) < 2:

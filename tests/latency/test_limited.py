@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from nas.measures import LATENCY, Budget
 from nas.runs.state import RunState
 from nas.space import Space
 from nas.space.clock import list_pieces
+from nas.study.study import Study
 from nas.workflows.latency import name_table_file, take_fingerprint
 from nas.workflows.limited import describe_room, leave_room
 
@@ -54,7 +56,7 @@ def test_few_that_are_tried_are_over_the_limit() -> None:
         assert high == int(limit / (1 + table.excess))
         assert describe_room(space, budget, table) == (
             "Latency: one in ten networks took over 7.2 % longer than predicted, so those of up to "
-            f"{format_latency(high)} as predicted are tried."
+            f"{format_latency(high)} as predicted are tried first."
         )
         slowest = max(amount for amount in amounts if amount <= high)
         assert np.mean([limit * by > limit for by in FACTORS]) == 0.5
@@ -67,8 +69,8 @@ def test_where_none_is_so_far_inside_all_are_tried_and_it_is_said() -> None:
     least = Budget({LATENCY: Interval(0, space.ends(LATENCY).least.value)})
     assert leave_room(space, least, table) == least
     assert describe_room(space, least, table) == (
-        "Latency: one in ten networks took over 7.2 % longer than predicted, and none is that far below the "
-        "limit; all are tried."
+        "Latency: one in ten networks took over 7.2 % longer than predicted, and none was found that far "
+        "below the limit; all are tried."
     )
     assert leave_room(space, Budget(), table) == Budget()
     for budget, known in ((Budget(), table), (least, made_table())):
@@ -94,6 +96,33 @@ def test_a_study_tries_what_is_sought_and_the_starts_of_a_user() -> None:
         first, *others = (trial.candidate for trial in own.trials)
         assert first.choices == between and len(others) == 9
         assert all(candidate.amount(LATENCY) in sought[LATENCY] for candidate in others)
+
+
+def test_where_nothing_is_left_so_far_inside_the_others_are_tried() -> None:
+    """And a resume goes the same way."""
+    table = made_table_with_errors()
+    space = replace(SPACE, clock=table.clock)
+    budget = limit_at(space, 0.3)
+    sought = leave_room(space, budget, table)
+    inside = [point for point in every(space) if budget.admits(partial(space.amount, point))]
+    first = [point for point in inside if sought.admits(partial(space.amount, point))]
+    assert 0 < len(first) < len(inside)
+
+    def opened(storage: Path | None) -> Study:
+        return study(
+            storage, space=space, budget=budget, sought=sought, sampler="random", trials=2 * len(inside)
+        )
+
+    own = opened(None)
+    run(own)
+    tried = [trial.candidate.choices for trial in own.trials]
+    assert own.exhausted and len(tried) == len({*map(str, tried)}) == len(inside)
+    assert all(point in first for point in tried[: len(first)])
+    parts = Path("parts")
+    run(opened(parts), until=len(first) + 1)
+    again = opened(parts)
+    run(again)
+    assert list(again.trials) == list(own.trials)
 
 
 # Whole searches, by a table that is kept for this device

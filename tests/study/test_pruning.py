@@ -20,6 +20,7 @@ from toys import ToySpace, after, asked, end, study
 
 from nas.errors import InputError
 from nas.execution.local import LocalExecutor
+from nas.kinds import join_or
 from nas.study.ledger import Ledger
 from nas.study.objective import parse_objective
 from nas.study.pruning import PRUNERS, find_pruner
@@ -153,6 +154,27 @@ def test_the_name_of_a_study_decides_nothing(name: str, tmp_path: Path) -> None:
     other = opened(None, name, called="mbconv-2")
     LocalExecutor().run(other, Fake(tmp_path / "log", epochs=EPOCHS), Observer())
     assert list(other.trials) == list(searched(tmp_path, name))
+
+
+def test_a_study_that_was_begun_under_its_own_name_goes_on_under_it(tmp_path: Path) -> None:
+    """Its rungs are those of other brackets."""
+    seen: list[str] = []
+
+    class Asking(BasePruner):
+        def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+            seen.append(study.study_name)
+            assert optuna.load_study(study_name=study.study_name, storage=study._storage).trials
+            return False
+
+    for renamed in (False, True):
+        where = tmp_path / f"journal{renamed}"
+        s = study(where, trials=2, called="mbconv-2", pruner=Asking())
+        s.report(asked(s).number, after(1, 0.5))
+        if renamed:
+            where.write_text(where.read_text().replace('"one_name":1', '"one_name":0'))
+        s = study(where, trials=2, called="mbconv-2", pruner=Asking())
+        s.report(asked(s).number, after(1, 0.5))
+    assert seen == ["nas", "nas", "nas", "mbconv-2"]
 
 
 # Stopped and resumed
@@ -318,7 +340,8 @@ class Failing(BasePruner):
     ("name", "message"),
     [
         ("hyperbnd", "unknown scheduler 'hyperbnd'; did you mean 'hyperband'?"),
-        ("first", f"unknown scheduler 'first'; allowed: {', '.join(sorted(PRUNERS))}"),
+        ("first",
+         f"unknown scheduler 'first'; it is {join_or(PRUNERS)}, or MODULE:CLASS of an Optuna pruner"),
         ("optuna.pruners:Own", "scheduler 'optuna.pruners:Own': optuna.pruners: has no 'Own'; name a class "
          "of it"),
         ("optuna.pruners:MedianPrunr", "scheduler 'optuna.pruners:MedianPrunr': optuna.pruners: has no "

@@ -48,7 +48,7 @@ def uneven(network):
         yield score
 """
 BASE = {"space": "tiny.yaml", "workers": 0, "in_process": True, "trials": 6, "evaluator": "reg.py:train"}
-BASE |= {"recipe": {"epochs": 3}}
+BASE |= {"recipe": {"epochs": 3}, "cpus_per_trial": 1}
 APART = {"in_process": False}
 """For what a process of trainings is told: to start one takes most of a test."""
 FINALS = {"finalists": 1, "final_epochs": 4, "final_seeds": 1}
