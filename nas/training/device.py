@@ -109,7 +109,7 @@ class GraphedPass:
         return self._graph.pool()
 
     def leave(self) -> None:
-        """Replay no more: the generator or the memory of the graph is lost with a capture that failed."""
+        """Train without the graph from now on: its generator or memory is lost with a capture that failed."""
         self._is_stale = True
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
