@@ -2,10 +2,11 @@
 
     python benchmarks/faults.py [--only WORD] [--kills 20] [--seconds 30] [--seed 0]
 
-A row is a search of trials of half a second, its fault, and its resume where the fault ended it. `lost`:
-trials that were finished and are not in the ledger as they were, or that it has no end of in the end.
-`repeated`: trainings that began after their trial was finished. `codes`: how each command of the row ended;
-below, what the one said that the fault has ended. Clusters are of several raylets on this machine.
+A row is a search of trials of half a second, or of 8 s where a node joins late, its fault, and its resume
+where the fault ended it. `lost`: trials that were finished and are not in the ledger as they were, or that
+it has no end of in the end. `repeated`: trainings that began after their trial was finished. `codes`: how
+each command of the row ended; below, what the one said that the fault has ended. Clusters are of several
+raylets on this machine.
 """
 
 from __future__ import annotations

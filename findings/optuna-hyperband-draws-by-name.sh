@@ -6,11 +6,12 @@
 #   MedianPruner and SuccessiveHalvingPruner. Of R epochs there are floor(log3 R) + 1 brackets (Li et al. 2018): 5 of 81
 #   epochs, 6 of 243 and 7 of 729, in the last of which nothing is stopped.
 # Seen: the bracket of a trial is a hash of name and number, so that each name is another search: of 60 trials it trains
-#   fewer or more epochs and completes others. A study that is given no name has one at random, and is never the same
-#   again, whatever the seeds. Optuna says so in a note of the pruner, not where seeds are explained. The number of brackets
+#   fewer or more epochs and completes others. A study that is given no name has one at random, and is another search the
+#   next time, whatever the seeds. Optuna says so in a note of the pruner, not where seeds are explained. The number of brackets
 #   is taken by math.log(243, 3), which is 4.999999999999999: 5 of 81 epochs, 5 of 243, 7 of 729, and 3 of 1,000 by tens.
 # Way out: one name for all studies that are to be compared or repeated, each in a storage of its own; in nas pruners see
-#   the same name in every search.
+#   the same name in every search. One epoch more in max_resource, 244 or 1,001, where the number is a power of the factor:
+#   brackets are all that it decides.
 #
 # Prints what it saw; exits with 1 where that is no longer so.
 set -euo pipefail
@@ -80,7 +81,12 @@ for kind, make in makers.items():
 brackets = {(epochs, factor): count_brackets(epochs, factor) for epochs, factor in ((81, 3), (243, 3), (729, 3), (1000, 10))}
 for (epochs, factor), (seen, wanted) in brackets.items():
     print(f"{epochs} epochs by {factor}: {seen} brackets, {wanted} by the paper")
-as_seen = searches == {"hyperband": 3, "successive halving": 1, "median": 1}
+more = {(epochs, factor): count_brackets(epochs + 1, factor)[0] for epochs, factor in brackets}
+print("with one epoch more:", *more.values())
+nameless = [search(None, makers["hyperband"]()) for _ in range(2)]
+print("hyperband twice without a name: the same:", nameless[0] == nameless[1])
+as_seen = searches == {"hyperband": 3, "successive halving": 1, "median": 1} and nameless[0] != nameless[1]
+as_seen &= list(more.values()) == [wanted for _, wanted in brackets.values()]
 sys.exit(not as_seen or list(brackets.values()) != [(5, 5), (5, 6), (7, 7), (3, 4)])
 PYTHON
 "$folder/venv/bin/python" names.py

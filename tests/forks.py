@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,11 +69,18 @@ class Forks:
             stdout=subprocess.PIPE,
             text=True,
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            process_group=0,
         )
         assert server.stdin is not None and server.stdout is not None
-        server.stdin.write(json.dumps([str(Path.cwd()), path, arguments]) + "\n")
-        server.stdin.flush()
-        code, said = json.loads(server.stdout.readline())
+        try:
+            server.stdin.write(json.dumps([str(Path.cwd()), path, arguments]) + "\n")
+            server.stdin.flush()
+            code, said = json.loads(server.stdout.readline())
+        except BaseException:  # as by a time limit: the answer would be taken for that of the next program
+            self._server = None
+            os.killpg(server.pid, signal.SIGKILL)
+            server.communicate()
+            raise
         return code, said
 
     def end(self) -> None:

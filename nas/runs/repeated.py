@@ -96,8 +96,9 @@ def choose_repeats(
 ) -> list[RepeatKey]:
     """Return what is to be trained once more: what was begun, and up to `count` of a draw by the seed.
 
-    The scores are cut, in their order, into so many parts of one size, and one network is drawn of each: a
-    network that was chosen for its score would be one with luck, and differ from its repeat by that too.
+    The scores are cut, in their order, into so many parts of about one size, and one network is drawn of
+    each: a network that was chosen for its score would be one with luck, and differ from its repeat by that
+    too.
     Where some were begun under another count, parts without one of these come first, in a drawn order.
     """
     scored = sorted((t for t in trials if t.score is not None), key=lambda t: (t.score, t.number))

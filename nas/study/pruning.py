@@ -36,10 +36,16 @@ def _make_asha(epochs: int) -> BasePruner:
 
 
 def _make_hyperband(epochs: int) -> BasePruner:
-    """Return successive halving in brackets whose first rungs are at 1, 3, 9, ... epochs (Li et al. 2018)."""
+    """Return successive halving in brackets whose first rungs are at 1, 3, 9, ... epochs (Li et al. 2018).
+    Where a training has a power of 3 of them, the last stops nothing.
+
+    Optuna counts brackets by a logarithm, which of 243 to the base of 3 is 4.999... there. One more epoch
+    than a multiple of 3 has as many brackets, and is no power of 3.
+    """
     from optuna.pruners import HyperbandPruner
 
-    return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=_REDUCTION)
+    counted = epochs + 1 if epochs % _REDUCTION == 0 else epochs
+    return HyperbandPruner(min_resource=1, max_resource=counted, reduction_factor=_REDUCTION)
 
 
 def _make_median(epochs: int) -> BasePruner:

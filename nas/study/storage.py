@@ -23,7 +23,7 @@ from nas.files import lock, write_atomically
 from nas.importing import without_collection
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.database import Database
-from nas.study.journal import Checker, DamagedJournal, find_free_name
+from nas.study.journal import CREATE_TRIAL, Checker, DamagedJournal, find_free_name
 from nas.study.shared_options import SharedOptions
 
 DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
@@ -94,7 +94,8 @@ class _Journal(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         # Optuna exports no base class for locks, only the two that it has.
-        super().__init__(str(path), lock_obj=_FileLock(path))  # type: ignore[arg-type]
+        self._lock_file = _FileLock(path)
+        super().__init__(str(path), lock_obj=self._lock_file)  # type: ignore[arg-type]
         self.path = path
         self._file = _make_key(path.stat())
         self._checker = Checker()
@@ -154,7 +155,14 @@ class _Journal(JournalFileBackend):
     def _append(self, logs: list[dict[str, Any]]) -> None:
         if _make_key(self.path.stat()) != self._file:  # the folder was moved, and another is in its place
             raise FileNotFoundError(ENOENT, "another file is in its place", str(self.path))
-        super().append_logs(logs)
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with self._lock_file.held(), self.path.open("ab") as file:
+            file.write(lines.encode())
+            file.flush()
+            # A trial that begins is on the disk with the next line of another kind: where power fails before
+            # that, it begins again.
+            if any(log["op_code"] != CREATE_TRIAL for log in logs):
+                os.fsync(file.fileno())
 
     def _read(self, first: int) -> Iterator[dict[str, Any]]:
         """Read the lines from one on, counted from 0, of those that are there now."""
@@ -235,6 +243,15 @@ class _FileLock:
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock inside the block."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
 
 
 def _explain_error(path: Path, error: OSError) -> NasError:

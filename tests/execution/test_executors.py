@@ -16,7 +16,7 @@ from toys import ToySpace
 import nas
 from nas.errors import NasError
 from nas.execution import EXECUTORS, ExecutorRow, keep_ready, make_executor
-from nas.execution.base import Attempt, Executor, TrialObserver, TrialQueue, tell
+from nas.execution.base import Attempt, Executor, TrialObserver, TrialQueue, ask_for_trial, tell
 from nas.execution.child import ChildExecutor
 from nas.execution.config import ExecutorConfig
 from nas.execution.local import LocalExecutor
@@ -42,7 +42,7 @@ class TurnsExecutor:
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
         going: list[tuple[Candidate, Attempt]] = []
         while True:
-            while len(going) < self._trials and (one := queue.ask()) is not None:
+            while len(going) < self._trials and (one := ask_for_trial(queue, observer)) is not None:
                 observer.started(one)
                 going.append((one, Attempt(evaluator, one.choices, one.number, queue.find_parent(one))))
             if queue.given_up or not going:

@@ -376,6 +376,20 @@ def test_a_file_is_applied_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", HERE)
+def test_a_format_imports_what_it_needs_by_itself(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forks, by which other tests apply files, have imported torch before."""
+    monkeypatch.setattr("nas.exporters.parity.run_script", run_script)
+    exporter, state = EXPORTERS[name], trained().state_dict()
+    exporter.write(tmp_path, "best", small_network(), state, title="T", facts={})
+    file = tmp_path / f"best{exporter.suffixes[0]}"
+    sample = Sample.random((3, 8, 8))
+    assert check_parity(exporter, file, file, compute_outputs(small_network(), state, sample), sample).holds
+
+
+@pytest.mark.slow
 def test_ncnn_computes_as_the_network_does(tmp_path: Path) -> None:
     """By default it has weights in half precision, whatever pnnx wrote."""
     exporter, state = EXPORTERS["ncnn"], trained().state_dict()

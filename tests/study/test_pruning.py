@@ -124,6 +124,34 @@ def test_brackets_of_hyperband() -> None:
     assert first_rungs() == found
 
 
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [
+        (1, []), (2, [1]), (3, [1]), (8, [1, 3]), (9, [1, 3]), (10, [1, 3, 9]), (27, [1, 3, 9]),
+        (28, [1, 3, 9, 27]), (81, [1, 3, 9, 27]), (242, [1, 3, 9, 27, 81]), (243, [1, 3, 9, 27, 81]),
+    ],
+)  # fmt: skip
+def test_brackets_of_hyperband_are_those_of_the_paper(epochs: int, rungs: list[int]) -> None:
+    """One for each rung, at which it stops all but its first; of a power of 3 one more, which stops none."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = find_pruner("hyperband")(epochs)
+    theirs = optuna.create_study(direction="maximize", pruner=pruner, study_name="nas")
+    found: list[int | None] = []
+    for number in range(300):
+        trial, stop = theirs.ask(), None
+        for rung in (1, 3, 9, 27, 81, 243):
+            if rung < epochs and stop is None:
+                trial.report(-number, rung)
+                stop = rung if trial.should_prune() else None
+        theirs.tell(trial, *([-number] if stop is None else [None, OptunaState.PRUNED]))
+        found.append(stop)
+    assert {stop for stop in found if stop} == set(rungs)
+    if epochs in (1, 3, 9, 27, 81, 243):
+        assert found.count(None) > len(rungs)
+    else:
+        assert found.count(None) == len(rungs)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_of_a_loss_the_high_are_stopped(name: str, tmp_path: Path) -> None:
     """The values are those of the other search with another sign."""
