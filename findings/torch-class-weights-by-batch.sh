@@ -71,10 +71,9 @@ for loss in (by_numbers, by_one_hot, by_image):
             found[loss.__name__, smoothing, batch] = find_share(loss, batch, smoothing)
         shares = ", ".join(f"{found[loss.__name__, smoothing, batch]:.1f} %" for batch in (32, 256, IMAGES))
         print(f"{loss.__name__:10} smoothing {smoothing}: {shares} in batches of 32, 256 and all")
-alike = [share for (name, smoothing, _), share in found.items() if name == "by_image" or (name == "by_one_hot" and not smoothing)]
-as_seen = all(abs(share - 10) < 0.2 for share in alike)
-as_seen &= found["by_numbers", 0.0, 32] < 5 and found["by_one_hot", 0.1, 32] > 40 < found["by_numbers", 0.1, IMAGES]
-sys.exit(not as_seen)
+stated = {key: 53 if key[0] == "by_one_hot" and key[1] else 10 for key in found if key[0] != "by_numbers"}
+stated |= {("by_numbers", 0.0, 32): 3, ("by_numbers", 0.1, IMAGES): 53}
+sys.exit(any(round(found[key]) != share for key, share in stated.items()))
 PYTHON
 
 python3 -m venv venv
