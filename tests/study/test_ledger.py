@@ -146,7 +146,7 @@ def test_nothing_that_was_written_is_read_again(journal: Path, monkeypatch: pyte
     opening = len(reads)
     run(s)
     assert len(history(s)) == s.counts.complete == len(s.best(12)) == 12
-    assert opening == len(reads) == 2  # the trials, and what samplers are told of them
+    assert opening == len(reads) == 3  # whether it is new, the trials, and what samplers are told of them
 
 
 def test_equal_options_are_one_object_in_all_trials() -> None:
