@@ -24,10 +24,10 @@ from nas.report.tables import (
     render_finals,
     render_front,
 )
-from nas.runs.believed import BelievedScores
 from nas.runs.budget import explain_exhausted
 from nas.runs.counted import describe_classes
 from nas.runs.finals import Finalist, compare_first_two
+from nas.runs.posterior import BelievedScores
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC

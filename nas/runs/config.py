@@ -32,8 +32,8 @@ from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.common import SPACE_INPUT
 from nas.runs.final_round import FinalsConfig
-from nas.runs.repeated import REPEATS, REPEATS_OPTION, check_repeats
 from nas.runs.runtime import RuntimeConfig
+from nas.runs.score_noise import REPEATS, REPEATS_OPTION, check_repeats
 from nas.samplers import SAMPLERS
 from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.files import read_text, write_atomically
-from nas.runs.believed import BelievedScores, mark_believed
 from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
+from nas.runs.posterior import BelievedScores, mark_believed
 from nas.runs.provenance import check_plugins, digest_text
-from nas.runs.repeated import name_repeats
+from nas.runs.score_noise import name_repeats
 from nas.runs.training import TrainManifest
 from nas.space import Space
 from nas.space.language.parse import load_space, parse_space

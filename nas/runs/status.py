@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nas.errors import InputError
-from nas.runs.believed import mark_believed
 from nas.runs.finals import (
     Finalist,
     find_winner,
@@ -23,7 +22,8 @@ from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
-from nas.runs.repeated import RepeatKey, choose_repeats
+from nas.runs.posterior import mark_believed
+from nas.runs.score_noise import RepeatKey, choose_repeats
 from nas.runs.state import check_not_lost, describe_damage, list_studies, read_study
 from nas.study.glance import Glance
 from nas.study.journal import DamagedJournal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.runs.believed import BelievedScores
+from nas.runs.posterior import BelievedScores
 from nas.study.records import find_best
 from nas.workflows.calibration_lookup import find_noise
 from nas.workflows.repeating import find_own_noise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from nas.loggers import Entry
 from nas.loggers.sender import Senders
-from nas.runs.repeated import RepeatKey
+from nas.runs.score_noise import RepeatKey
 from nas.workflows.observer import Observer, Round
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.runs.repeated import LEAST, choose_repeats, measure_noise
+from nas.runs.score_noise import LEAST, choose_repeats, measure_noise
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Trial

@@ -8,7 +8,7 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.runs.finals import name_finals
-from nas.runs.repeated import name_repeats
+from nas.runs.score_noise import name_repeats
 from nas.runs.state import RunState
 from nas.samplers import find_sampler
 from nas.study.ledger import Ledger

@@ -16,12 +16,12 @@ from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.loggers import check_loggers
-from nas.runs.believed import mark_believed
 from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import name_finals
 from nas.runs.folder import RunExists, RunFolder, choose_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
+from nas.runs.posterior import mark_believed
 from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import dump_space

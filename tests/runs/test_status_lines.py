@@ -14,9 +14,9 @@ from holders import held
 
 from nas.errors import InputError, NasError
 from nas.report.run_documents import document_status
-from nas.runs.believed import BelievedScores
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
+from nas.runs.posterior import BelievedScores
 from nas.runs.status import Phase, SearchStatus, StatusReader
 from nas.runs.status_lines import StatusReceiver, StatusWriter, say_status
 

@@ -15,9 +15,9 @@ from toys import score_of
 import nas as api
 from nas.cost import Cost
 from nas.report.run_documents import document_status
-from nas.runs.believed import BelievedScores
 from nas.runs.folder import RunFolder
-from nas.runs.repeated import measure_noise
+from nas.runs.posterior import BelievedScores
+from nas.runs.score_noise import measure_noise
 from nas.runs.state import RunState
 from nas.runs.status import Phase, StatusReader
 from nas.runs.status_lines import StatusReceiver, StatusWriter

@@ -10,8 +10,8 @@ import pytest
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.report.search_lines import describe_believed
-from nas.runs.believed import BelievedScores, mark_believed
 from nas.runs.folder import RunFolder
+from nas.runs.posterior import BelievedScores, mark_believed
 from nas.study.objective import parse_objective
 from nas.study.records import Candidate, Trial, TrialState, find_best
 

@@ -15,7 +15,7 @@ import pytest
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.runs.config import SearchConfig
-from nas.runs.repeated import RepeatKey, choose_repeats, measure_noise
+from nas.runs.score_noise import RepeatKey, choose_repeats, measure_noise
 from nas.study.records import Candidate, Trial, TrialState
 
 
