@@ -177,9 +177,9 @@ class Study:
         accepted: list[tuple[Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
         for attempt, proposal in enumerate(self._list_proposals(number)):
-            inside = self._budget if attempt == 0 and self._find_start(number) else self._sought
+            is_start = attempt == 0 and self._find_start(number) is not None
             try:
-                amounts, identity = self._check(proposal.choices, inside)
+                amounts, identity = self._check(proposal.choices, self._budget if is_start else self._sought)
             except Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
