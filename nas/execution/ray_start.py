@@ -125,7 +125,8 @@ class _Kept:
             self._ready.set()
 
 
-_LOOK_S = 0.02
+_LOOK_S = 0.002
+"""A second request to end that comes between two looks kills the process, with nothing said."""
 _all_kept: list[_Kept] = []
 
 
