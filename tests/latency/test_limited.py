@@ -98,7 +98,7 @@ def test_a_study_tries_what_is_sought_and_the_starts_of_a_user() -> None:
         assert all(candidate.amount(LATENCY) in sought[LATENCY] for candidate in others)
 
 
-def test_where_nothing_is_left_so_far_inside_the_others_are_tried() -> None:
+def test_where_nothing_is_left_so_far_inside_the_others_are_tried(tmp_path: Path) -> None:
     """And a resume goes the same way."""
     table = made_table_with_errors()
     space = replace(SPACE, clock=table.clock)
@@ -118,7 +118,7 @@ def test_where_nothing_is_left_so_far_inside_the_others_are_tried() -> None:
     tried = [trial.candidate.choices for trial in own.trials]
     assert own.exhausted and len(tried) == len({*map(str, tried)}) == len(inside)
     assert all(point in first for point in tried[: len(first)])
-    parts = Path("parts")
+    parts = tmp_path / "parts"
     run(opened(parts), until=len(first) + 1)
     again = opened(parts)
     run(again)
