@@ -185,7 +185,8 @@ def test_members_of_every_space_are_in_timm_what_they_are_here(file: Path) -> No
 )
 def test_maps_are_those_that_timm_has_of_the_same_network(ours: str, theirs: str) -> None:
     maps = make_plan(load_space(FOLDER / "reference" / f"{ours}.yaml").architecture()).maps
-    with torch.device("meta"):
+    # RegNet of timm computes its widths by torch, which 2.11 cannot on the meta device
+    with torch.device("cpu" if theirs.startswith("regnet") else "meta"):
         info = create(theirs, features_only=True).feature_info
     known = dict(zip(info.reduction(), info.channels(), strict=True))
     assert {one.stride: one.channels for one in maps if one.stride in known} == known
