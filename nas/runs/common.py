@@ -1,7 +1,10 @@
-"""Settings that several commands have of a network, a space or a run."""
+"""What several commands are told of a network, a space or a run."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from nas.errors import InputError
 from nas.kinds import INPUT_SIDE, TRIAL, optional, text, whole
 from nas.settings import Option
 
@@ -36,3 +39,9 @@ def trial_option(panel: str) -> Option:
 def seeds_option(panel: str) -> Option:
     """Return the option of how often networks are trained that are compared."""
     return Option("Trainings of each network, under as many seeds, the same for all.", panel)
+
+
+def check_folder_name(name: str) -> None:
+    """Raise InputError where a folder among others cannot be called so."""
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from nas.errors import InputError, NasError, suggest_word
 from nas.exporters import list_suffixes
 from nas.files import check_regular, find_way_out, read_text, scratch_folder, write_atomically
+from nas.runs.common import check_folder_name
 from nas.runs.holder import Holder, find_holder, lock_within, make_mark, name_standing_file, read_mark
 from nas.space import Space, dump_space
 
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
 class RunExists(InputError):
     """There is a run of this name already."""
-
-
-def check_folder_name(name: str) -> None:
-    """Raise InputError where a folder among others cannot be called so."""
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
 
 
 @dataclass(frozen=True)

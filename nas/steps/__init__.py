@@ -9,7 +9,7 @@ from shlex import join
 from typing import Any
 
 from nas.errors import InputError, suggest_word
-from nas.runs.folder import check_folder_name
+from nas.runs.common import check_folder_name
 from nas.runs.pipeline import PipelineFolder
 from nas.steps.reading import STEPS, read_pipeline
 from nas.workflows.pipeline import EndedStep, PipelineObserver, run_steps

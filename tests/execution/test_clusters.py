@@ -14,7 +14,7 @@ from fakes import Fake, start
 
 from nas import __version__
 from nas.errors import InputError, NasError
-from nas.execution.ray_address import describe_mismatch
+from nas.execution.ray_address import check_address, describe_mismatch
 
 
 def refused(address: str) -> str:
@@ -71,6 +71,7 @@ def test_a_cluster_says_what_it_is_and_what_it_lacks(tmp_path: Path, monkeypatch
             f"the Ray cluster at address '{cluster.address}' runs Ray {release} and Python 3.9.1, and this "
             f"machine Ray {release} and Python {own}; install the same on both"
         )
+        check_address(cluster.address, joins=False)  # as for jobs, which are sent by HTTP
 
 
 def test_versions_that_ray_tells_apart() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -26,10 +27,12 @@ from fakes import (
 from toys import total
 
 from nas.deadline import TimeIsUp
+from nas.execution.base import Attempt
 from nas.execution.local import LocalExecutor
 from nas.space import Choices
 from nas.study.records import Candidate, TrialResult, TrialState
-from nas.training.base import EpochResult, EvaluatorError, FailureReason, Parent
+from nas.study.study import Study
+from nas.training.base import EpochResult, Evaluator, EvaluatorError, FailureReason, Parent
 from nas.workflows.observer import Observer
 
 
@@ -168,6 +171,49 @@ def test_a_network_that_kills_the_search_is_begun_twice(tmp_path: Path) -> None:
         "nan_loss: as told",
     ]
     assert Dying(tmp_path / "log").count_starts(0) == 2
+
+
+def test_a_second_ctrl_c_leaves_no_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while the try is taken back after the first."""
+
+    class Stopping(Observer):
+        def started(self, candidate: Candidate) -> None:
+            raise KeyboardInterrupt
+
+    s, _ = start(tmp_path, trials=1)
+    note, noted = Study.note_deaths, []
+
+    def break_off(study: Study, number: int, deaths: Mapping[str, int]) -> None:
+        noted.append(dict(deaths))
+        if len(noted) == 2:
+            raise KeyboardInterrupt
+        note(study, number, deaths)
+
+    monkeypatch.setattr(Study, "note_deaths", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        LocalExecutor().run(s, Fake(tmp_path / "log"), Stopping())
+    assert noted == [{"process": 1}, {}, {}]
+    assert not start(tmp_path, trials=1)[0].count_deaths(0)
+
+
+def test_a_training_that_begins_anew_tells_again_what_it_began_from() -> None:
+    """As one whose batch has no room does, with half of it."""
+
+    class Anew:
+        def __init__(self, *_: object) -> None:
+            self.epochs = iter((1, 2, 1, 2))
+
+        done = False
+
+        def epoch(self) -> EpochResult:
+            return EpochResult(next(self.epochs), 0.5, 0.5, 1.0)
+
+        def state_dict(self) -> dict[str, object]:
+            return {}
+
+    attempt = Attempt(cast("Evaluator", Anew), {}, 0, Parent(3, {}, b""))
+    steps = [attempt.step().epoch for _ in range(4)]
+    assert [step and step.parent for step in steps] == [3, None, 3, None]
 
 
 def test_a_stop_of_the_search_is_no_death(tmp_path: Path) -> None:

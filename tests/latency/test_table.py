@@ -233,6 +233,18 @@ def test_a_damaged_table_is_said(tmp_path: Path, text: str) -> None:
         read_table(file)
 
 
+@pytest.mark.parametrize("name", ["fitted", "held_out"])
+@pytest.mark.parametrize("rows", [0, 1, -1])
+def test_a_table_without_whole_networks_is_damaged(tmp_path: Path, name: str, rows: int) -> None:
+    """None, one, or one without a time."""
+    data = made_table().to_data()
+    data[name] = data[name][:rows] if rows >= 0 else [*data[name], [*data[name][0][:-1], 0.0]]
+    file = tmp_path / "latency.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"is damaged \(a network without a time\)"):
+        read_table(file)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("8ms", 8_000_000), ("0.5 s", 500_000_000), ("800us", 800_000), ("12", 12), ("1.5MS", 1_500_000)],
