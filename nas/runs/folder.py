@@ -137,8 +137,7 @@ class RunFolder:
         return self.path / "logs" / name
 
     def source_file(self, name: str) -> Path:
-        """Return the copy of a user's file, for whoever names it: nothing in a run folder is run by
-        itself."""
+        """Return the copy of a user's file, for whoever names it: nothing in a run folder runs by itself."""
         return self.path / "plugins" / name
 
     def format_plugin_flags(self, names: Iterable[str]) -> str:

@@ -13,6 +13,16 @@ from nas.training.base import EpochResult, EvaluatorError, FailureReason, Limit,
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, Limit)
+        and FINITE.accepts(value.images_s)
+        and value.images_s > 0
+        and TEXT.accepts(value.by)
+    )
+
+
 _SCORE = Kind("a number, such as 0.93", is_number)
 _SECONDS = Kind("a finite number, 0 or more", lambda value: FINITE.accepts(value) and value >= 0)
 _MAYBE = optional(Kind("a number, or None", FIGURE.accepts))
@@ -22,7 +32,7 @@ _KINDS: Mapping[str, Kind] = {
     "value": _SCORE, "score": _SCORE, "seconds": _SECONDS, "norms_s": _SECONDS,
     "train_s": _SECONDS, "start_s": _SECONDS, "build_s": _SECONDS, "images": COUNT,
     "loss": _MAYBE, "batch": _MAYBE, "deviation": _MAYBE, "lr": _MAYBE,
-    "limit": Kind("a Limit of a finite number above 0 and a text, or None", lambda value: _is_limit(value)),
+    "limit": Kind("a Limit of a finite number above 0 and a text, or None", _is_limit),
     "eager": _MAYBE_TEXT,
 }  # fmt: skip
 
@@ -81,12 +91,3 @@ def _to_plain(figure: Any) -> Any:
 
 def _to_whole(figure: Any) -> Any:
     return round(figure) if is_number(figure) else figure
-
-
-def _is_limit(value: Any) -> bool:
-    return value is None or (
-        isinstance(value, Limit)
-        and FINITE.accepts(value.images_s)
-        and value.images_s > 0
-        and TEXT.accepts(value.by)
-    )
