@@ -218,6 +218,7 @@ def _quantize_onnx(
     with TemporaryDirectory(prefix="nas-int8-") as name:
         float32, prepared = Path(name, "float32.onnx"), Path(name, "prepared.onnx")
         write_onnx(network, images, float32)
+        _name_global_pools(float32)
         quant_pre_process(float32, prepared, skip_symbolic_shape=True)  # batch norms go into convolutions
         quantize_static(
             prepared,
@@ -228,6 +229,30 @@ def _quantize_onnx(
             activation_type=QuantType.QInt8 if target.signed_activations else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
+
+
+def _name_global_pools(file: Path) -> None:
+    """Write the means of whole maps as GlobalAveragePool, which ONNX Runtime has in integers.
+
+    torch.export makes a mean of such a pool, and its map would go through float32.
+    """
+    import onnx
+
+    model = onnx.load(file)
+    graph = model.graph
+    values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    dims = {one.name: len(one.type.tensor_type.shape.dim) for one in [*graph.input, *graph.value_info]}
+    for node in graph.node:
+        if node.op_type != "ReduceMean" or dims.get(node.input[0]) != 4:
+            continue
+        keeps = all(one.i for one in node.attribute if one.name == "keepdims")
+        if keeps and sorted(values[node.input[1]] % 4) == [2, 3]:
+            pool = onnx.helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name)
+            node.CopyFrom(pool)
+    used = {name for node in graph.node for name in node.input}
+    for name in values.keys() - used:  # of which ONNX Runtime would print a warning
+        graph.initializer.remove(next(one for one in graph.initializer if one.name == name))
+    onnx.save(model, file)
 
 
 def _quantize_openvino(

@@ -301,6 +301,22 @@ def test_what_gains_nothing_is_named(act: str, se: str, said: list[str]) -> None
     assert len(list(find_int8_costs(network, "pt2"))) == 1
 
 
+def test_onnx_pools_whole_maps_in_integers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """torch.export makes a mean of such a pool, of which ONNX Runtime has no integers."""
+    import onnx
+
+    network = parse_space(ACTS.replace("ACT", "relu").replace("SE", "0.25"), "acts.yaml").architecture()
+    images = np.random.default_rng(1).standard_normal((8, 3, 32, 32), np.float32)
+    exporter = find_quantized("onnx", Calibration(images, TARGETS["vnni"]))
+    (file,) = exporter.write(tmp_path, "a", network, None, title="T", facts={})
+    assert "initializer" not in capfd.readouterr().err  # that is left over
+    nodes = onnx.load(file).graph.node
+    made = {output: node.op_type for node in nodes for output in node.output}
+    pools = [node for node in nodes if node.op_type in ("GlobalAveragePool", "ReduceMean")]
+    assert [node.op_type for node in pools] == 2 * ["GlobalAveragePool"]  # of SE, and of the classifier
+    assert [made[node.input[0]] for node in pools] == 2 * ["DequantizeLinear"]
+
+
 # The other formats
 
 
