@@ -261,6 +261,7 @@ def _quantize_openvino(
     silence_openvino()
     import nncf
     import openvino
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     model = openvino.convert_model(export_program(network, images))
     model.reshape([-1, *images.shape[1:]])
@@ -271,7 +272,11 @@ def _quantize_openvino(
         preset=nncf.QuantizationPreset.MIXED,  # as activations may be negative
         target_device=nncf.TargetDevice.CPU,
         subset_size=len(calibration.images),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=fix,
+            # the mean of the images' largest values, its default, cuts off those of half the images
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        ),
     )
     openvino.save_model(quantized, file, compress_to_fp16=False)
 

@@ -359,6 +359,25 @@ def test_openvino_halves_weights_where_products_overflow(tmp_path: Path) -> None
         assert bytes_ and max(np.abs(one.astype(int)).max() for one in bytes_) in (most, most - 1)
 
 
+@pytest.mark.slow
+@needs_nncf
+def test_scales_of_openvino_hold_all_images(tmp_path: Path) -> None:
+    """By itself NNCF takes the mean of the images' largest values, which cuts off half of them."""
+    import openvino
+
+    images = IMAGES * np.linspace(0.1, 1, len(IMAGES), dtype=np.float32)[:, None, None, None]
+    exporter = find_quantized("openvino", Calibration(images, TARGETS["vnni"]))
+    file, _ = exporter.write(tmp_path, "a", small_network(), trained().state_dict(), title="T", facts={})
+    (scale,) = (
+        op
+        for op in openvino.Core().read_model(file).get_ops()
+        if op.get_type_name() == "FakeQuantize"
+        and op.input_value(0).get_node().get_type_name() == "Parameter"
+    )
+    low, high = (float(scale.input_value(i).get_node().get_data().squeeze()) for i in (1, 2))
+    assert low == pytest.approx(images.min(), rel=0.02) and high == pytest.approx(images.max(), rel=0.02)
+
+
 def run_python(folder: Path, env: Mapping[str, str], *command: str) -> str:
     return subprocess.check_output([sys.executable, *command], cwd=folder, env=env, text=True)
 
