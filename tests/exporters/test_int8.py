@@ -378,6 +378,19 @@ def test_scales_of_openvino_hold_all_images(tmp_path: Path) -> None:
     assert low == pytest.approx(images.min(), rel=0.02) and high == pytest.approx(images.max(), rel=0.02)
 
 
+@pytest.mark.slow
+@needs_torchao
+def test_pt2_has_no_image_of_the_user(tmp_path: Path) -> None:
+    """torch keeps in it what a network was traced with: random images, not those that scales were set on."""
+    import torch
+
+    exporters = EXPORTERS["pt2"], find_quantized("pt2", Calibration(IMAGES, TARGETS["vnni"]))
+    for name, exporter in zip(("float32", "int8"), exporters, strict=True):
+        (file,) = exporter.write(tmp_path, name, small_network(), trained().state_dict(), title="T", facts={})
+        (kept,), _ = torch.export.load(file).example_inputs
+        assert torch.equal(kept, torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
 def run_python(folder: Path, env: Mapping[str, str], *command: str) -> str:
     return subprocess.check_output([sys.executable, *command], cwd=folder, env=env, text=True)
 
