@@ -102,9 +102,24 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
     silence_openvino()
     import openvino
 
-    model = openvino.convert_model(export_program(network, images))
+    openvino.save_model(_convert_to_openvino(network, images), file, compress_to_fp16=False)
+
+
+def _convert_to_openvino(network: fx.GraphModule, images: torch.Tensor) -> Any:
+    """Return the network for any number of images, its nodes named by their modules, which profilers show."""
+    import openvino
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    decoder = TorchFXPythonDecoder.from_exported_program(export_program(network, images))
+    place = ""
+    for node in decoder.pt_module.graph.nodes:
+        if node.op == "call_function":
+            own = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+            place = own[-1] if own else place.partition(".")[0]  # a join is of no module, and of that stage
+            node.name = f"{place}/{node.name}"
+    model = openvino.convert_model(decoder)
     model.reshape([-1, *images.shape[1:]])
-    openvino.save_model(model, file, compress_to_fp16=False)
+    return model
 
 
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
@@ -237,11 +252,9 @@ def _quantize_openvino(
     import nncf
     import openvino
 
-    model = openvino.convert_model(export_program(network, images))
-    model.reshape([-1, *images.shape[1:]])
     fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
     quantized = nncf.quantize(
-        model,
+        _convert_to_openvino(network, images),
         nncf.Dataset([image[None] for image in calibration.images]),
         preset=nncf.QuantizationPreset.MIXED,  # as activations may be negative
         target_device=nncf.TargetDevice.CPU,
