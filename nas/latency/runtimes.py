@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, suggest_word
 from nas.exporters import check_installed
-from nas.latency.sessions import Apply, InferenceJob, StageClock, open_openvino, open_onnx_session
+from nas.latency.sessions import Apply, InferenceJob, StageClock, open_ncnn, open_onnx_session, open_openvino
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,14 +109,7 @@ def _load_openvino(job: InferenceJob) -> Apply:
 def _load_ncnn(job: InferenceJob) -> Apply:
     import ncnn
 
-    net = ncnn.Net()
-    net.opt.num_threads, net.opt.use_vulkan_compute = job.threads, False
-    for load, path in (
-        (net.load_param, job.file),
-        (net.load_model, job.file.removesuffix(".param") + ".bin"),
-    ):
-        if load(path):
-            raise RuntimeError("ncnn cannot load it")
+    net = open_ncnn(job.file, job.threads)
     images = [ncnn.Mat(image).clone() for image in job.images]
 
     def apply() -> object:
@@ -242,16 +235,43 @@ def _load_torch_piece(data: Any, threads: int) -> Apply:
     return apply
 
 
-def _write_onnx_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
-    from nas.latency.bundle import write_pieces
+def _write_in(runtime: str) -> Callable[[Sequence[Piece], Path, Callable[[int], None]], list[Any]]:
+    def write(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
+        from nas.latency.bundle import write_pieces
 
-    return write_pieces(pieces, folder, told)
+        return write_pieces(pieces, runtime, folder, told)
+
+    return write
 
 
 def _load_onnx_piece(data: Any, threads: int) -> Apply:
     session = open_onnx_session(data["file"], threads)
-    images = dict(zip(data["names"], _sample_inputs(data["shapes"]), strict=True))
+    images = dict(zip(data["inputs"], _sample_inputs(data["shapes"]), strict=True))
     return lambda: session.run(None, images)
+
+
+def _load_openvino_piece(data: Any, threads: int) -> Apply:
+    request = open_openvino(data["file"], None, threads).create_infer_request()
+    images = _sample_inputs(data["shapes"])
+    return lambda: request.infer(images, share_inputs=True, share_outputs=True)
+
+
+def _load_ncnn_piece(data: Any, threads: int) -> Apply:
+    import ncnn
+
+    net = open_ncnn(data["file"], threads)
+    images = [ncnn.Mat(array[0]).clone() for array in _sample_inputs(data["shapes"])]
+
+    def apply() -> object:
+        extractor = net.create_extractor()
+        for name, image in zip(data["inputs"], images, strict=True):
+            extractor.input(name, image)
+        status, scores = extractor.extract(data["output"])
+        if status:
+            raise RuntimeError(f"ncnn gives no output: {status}")
+        return scores
+
+    return apply
 
 
 def _sample_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
@@ -263,6 +283,8 @@ def _sample_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]
 
 PIECE_RUNTIMES: dict[str, PieceRuntime] = {
     "torch": PieceRuntime(_load_torch_piece, _describe_pieces),
-    "onnx": PieceRuntime(_load_onnx_piece, _write_onnx_pieces),
+    "onnx": PieceRuntime(_load_onnx_piece, _write_in("onnx")),
+    "openvino": PieceRuntime(_load_openvino_piece, _write_in("openvino")),
+    "ncnn": PieceRuntime(_load_ncnn_piece, _write_in("ncnn")),
 }
 """By name, of those that latency is predicted for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,3 +62,15 @@ def open_openvino(file: str, shape: Sequence[int] | None, threads: int, **settin
         "PERFORMANCE_HINT": "LATENCY",
     }
     return core.compile_model(model, "CPU", settings)
+
+
+@cache
+def open_ncnn(file: str, threads: int) -> Any:
+    """Return a network of ncnn on the CPU, one for all that is asked of a file. Raises RuntimeError."""
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.num_threads, net.opt.use_vulkan_compute = threads, False
+    if net.load_param(file) or net.load_model(file.removesuffix(".param") + ".bin"):
+        raise RuntimeError("ncnn cannot load it")
+    return net

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.latency.sessions import InferenceJob, StageClock, open_openvino, open_onnx_session
+from nas.latency.sessions import InferenceJob, StageClock, open_onnx_session, open_openvino
 from nas.latency.turns import repeat
 
 if TYPE_CHECKING:
