@@ -114,12 +114,18 @@ def convert_to_openvino(program: Any) -> Any:
 
     decoder = TorchFXPythonDecoder.from_exported_program(program)
     place = ""
+    places: dict[str, str] = {}
     for node in decoder.pt_module.graph.nodes:
         if node.op == "call_function":
             own = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
             place = own[-1] if own else place.partition(".")[0]  # a join is of no module, and of that stage
-            node.name = f"{place}/{node.name}"
-    return openvino.convert_model(decoder)
+            places[node.name] = place
+    model = openvino.convert_model(decoder)
+    for node in model.get_ops():
+        name = node.get_friendly_name()
+        if own_place := places.get(name.partition("/")[0]):
+            node.set_friendly_name(f"{own_place}/{name}")
+    return model
 
 
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
