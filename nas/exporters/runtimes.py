@@ -16,7 +16,7 @@ from nas.exporters.quiet import silence_onnx_runtime, silence_openvino
 
 if TYPE_CHECKING:
     import torch
-    from torch import fx
+    from torch import fx, nn
 
     from nas.exporters.preprocess import Preparation
     from nas.graph import Architecture
@@ -102,23 +102,51 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
     silence_openvino()
     import openvino
 
-    model = openvino.convert_model(export_program(network, images))
+    model = convert_to_openvino(export_program(network, images))
     model.reshape([-1, *images.shape[1:]])
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
+def convert_to_openvino(program: Any) -> Any:
+    """Return what torch.export gave as OpenVINO has it, its nodes named by their modules, for profilers."""
+    import openvino
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    decoder = TorchFXPythonDecoder.from_exported_program(program)
+    place = ""
+    places: dict[str, str] = {}
+    for node in decoder.pt_module.graph.nodes:
+        if node.op == "call_function":
+            own = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+            place = own[-1] if own else place.partition(".")[0]  # a join is of no module, and of that stage
+            places[node.name] = place
+    model = openvino.convert_model(decoder)
+    for node in model.get_ops():
+        name = node.get_friendly_name()
+        if own_place := places.get(name.partition("/")[0]):
+            node.set_friendly_name(f"{own_place}/{name}")
+    return model
+
+
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     """Write for one image at a time, as ncnn has no batches."""
+    run_pnnx(network, (images[:1],), file)
+    stem = file.name.removesuffix(".ncnn.param")
+    (file.parent / f"{stem}.ncnn.py").write_text(_NCNN_MODULE)
+
+
+def run_pnnx(network: nn.Module, images: tuple[torch.Tensor, ...], file: Path) -> None:
+    """Write FILE.ncnn.param and FILE.ncnn.bin of a network of some inputs. Raises RuntimeError."""
     import pnnx
     import torch
 
     stem = file.name.removesuffix(".ncnn.param")
     with TemporaryDirectory(prefix="nas-pnnx-") as folder:
-        traced: Any = torch.jit.trace(network, images[:1])  # type: ignore[no-untyped-call]
+        traced: Any = torch.jit.trace(network, images)  # type: ignore[no-untyped-call]
         traced.save(str(Path(folder, "network.pt")))
-        shape = ",".join(map(str, (1, *images.shape[1:])))
+        shapes = ",".join(f"[{','.join(map(str, one.shape))}]" for one in images)
         done = subprocess.run(
-            [pnnx.EXEC_PATH, "network.pt", f"inputshape=[{shape}]", "fp16=0"],
+            [pnnx.EXEC_PATH, "network.pt", f"inputshape={shapes}", "fp16=0"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -130,7 +158,6 @@ def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> No
                 said = (done.stderr or done.stdout).strip().splitlines()
                 raise RuntimeError(said[-1] if said else f"pnnx ended with {done.returncode}")
             (file.parent / f"{stem}{suffix}").write_bytes(made.read_bytes())
-    (file.parent / f"{stem}.ncnn.py").write_text(_NCNN_MODULE)
     # pnnx leaves an operator that ncnn lacks under its name in torch, such as F.pad
     kinds = [line.split()[0] for line in file.read_text().splitlines()[2:]]
     if lacking := [kind for kind in kinds if "." in kind or ":" in kind]:
@@ -263,7 +290,7 @@ def _quantize_openvino(
     import openvino
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    model = openvino.convert_model(export_program(network, images))
+    model = convert_to_openvino(export_program(network, images))
     model.reshape([-1, *images.shape[1:]])
     fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
     quantized = nncf.quantize(
