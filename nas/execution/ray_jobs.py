@@ -63,16 +63,13 @@ class Jobs:
         finally:
             os.environ.update(away)
 
-    def submit(self, folder: Path, name: str, arguments: list[str], metadata: Mapping[str, str]) -> str:
-        """Have the cluster run `nas ARGUMENTS` in a copy of `folder`, and return the name of the job.
-
-        `name`: of the run that the command makes, of which the job's own is made.
-        """
-        job = f"nas-{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{os.urandom(4).hex()}"
+    def submit(self, job: str, folder: Path, arguments: list[str], metadata: Mapping[str, str]) -> None:
+        """Have the cluster run `nas ARGUMENTS` in a copy of `folder`, as a job of this name, which it takes
+        once."""
         script = Path(ray_job_script.__file__).read_text(encoding="utf-8")
         write_atomically(folder / "nas_job.py", script)
         command = ["python", "nas_job.py", __version__, _name_folder(job), *arguments]
-        return self._submit(shlex.join(command), job, {"working_dir": str(folder)}, metadata)
+        self._submit(shlex.join(command), job, {"working_dir": str(folder)}, metadata)
 
     def follow(self, job: str, show: Callable[[str], None]) -> int:
         """Show what a job prints, from its beginning to its end. Return the exit code of its command.
@@ -166,6 +163,14 @@ class Jobs:
             raise self._explain_error(error, job) from None
         return code
 
+    def has(self, job: str) -> bool:
+        """Return whether the cluster knows a job."""
+        try:
+            self.ask_state(job)
+        except UnknownJob:
+            return False
+        return True
+
     def ask_state(self, job: str) -> str:
         """Return pending, running, stopped, succeeded or failed."""
         try:
@@ -238,7 +243,7 @@ class Jobs:
             return refuse_token(self.address)
         first, *_ = (*str(error).strip().splitlines(), "")
         if job and "404" in first:
-            return InputError(
+            return UnknownJob(
                 f"the Ray cluster at address '{self.address}' knows of no job {job}; a head that was started "
                 "anew forgets them"
             )
@@ -251,6 +256,10 @@ class Jobs:
         return NasError(f"the Ray cluster at address '{self.address}' takes no jobs: {reason}")
 
 
+class UnknownJob(InputError):
+    """A cluster has no job of the name."""
+
+
 class _NotShown(Exception):
     """What a job prints could not be shown, as on a pipe whose reader has gone; its cause says why."""
 
@@ -260,6 +269,11 @@ _FETCH_S = 120
 _ANSWER_S = 5
 _STOPPED = 130
 """The exit code of a command that is stopped, as `nas` itself gives it."""
+
+
+def name_job(run: str) -> str:
+    """Return a new name for the job of a run."""
+    return f"nas-{re.sub(r'[^A-Za-z0-9]+', '-', run)}-{os.urandom(4).hex()}"
 
 
 def check_job(job: str) -> str:

@@ -306,6 +306,65 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
     )
 
 
+KILLED = """\
+import os
+import signal
+import sys
+from nas.execution.ray_jobs import JobSubmissionClient
+from nas.runs.config import SearchConfig
+from nas.workflows.submission import submit
+
+send = JobSubmissionClient.submit_job
+
+def send_or_die(*args, **options):
+    if sys.argv[2] == "after":
+        send(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+JobSubmissionClient.submit_job = send_or_die
+config = SearchConfig.from_data({"space": "tiny.yaml", "address": sys.argv[1], "evaluator": "own.py:train",
+    "trials": 1, "recipe": {"epochs": 1}})
+submit(config, name=sys.argv[2])
+"""
+"""A client that is killed before or after its job is sent."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("tiny_folder")
+def test_a_job_is_known_whenever_its_client_is_killed(cluster: Cluster) -> None:
+    Path("own.py").write_text(OWN)
+    at = ("--address", str(cluster.dashboard))
+    for when in ("before", "after"):
+        command = [sys.executable, "-c", KILLED, str(cluster.dashboard), when]
+        killed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+        note = json.loads(nas("status", f"runs/{when}", "--format", "json").out)["note"]
+        assert note.endswith(f"the cluster that was at {cluster.dashboard} may not have received")
+    job = ClusterJob.read(Path("runs/before"))
+    for verb in ("attach", "stop"):
+        said = apart(verb, "runs/before", *at)
+        assert (said.code, said.err) == (
+            2,
+            f"error: runs/before: the Ray cluster at address '{cluster.dashboard}' has not received job "
+            f"{job.name}; where what was to send it has ended, submit again with --name before, or remove "
+            "the folder\n",
+        )
+    search = ("search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", "1", "--epochs", "1")
+    again = apart(*search, "--submit", *at, "--name", "before")
+    assert again.code == 0 and f" as job {job.name}.\n" in again.out and "[1/1]" in again.out
+    known = ClusterJob.read(Path("runs/after"))
+    refused = apart(*search, "--submit", *at, "--name", "after")
+    assert (refused.code, refused.err) == (
+        2,
+        f"error: runs/after: was submitted already, as job {known.name}; follow it with: nas attach "
+        f"runs/after --address {cluster.dashboard}, or choose another --name\n",
+    )
+    came = apart("attach", "runs/after", *at)
+    assert came.code == 0 and "[1/1]" in came.out and (Path("runs/after") / "best.py").is_file()
+    assert ClusterJob.read(Path("runs/after")) == ClusterJob(known.name, known.address)
+
+
 OTHER_NAS = """\
 import sys
 from nas.execution import ray_jobs
