@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from http.client import HTTPException
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -227,15 +228,38 @@ class Jobs:
         except (RuntimeError, OSError, ValueError) as error:
             raise self._explain_error(error) from None
 
-    async def _tail(self, job: str, show: Callable[[str], None], skip: int, seen: list[str]) -> None:
-        """Show what a job prints after so many characters, which come again, and note it in `seen`."""
+    async def _tail(self, job: str, show: Callable[[str], None], shown: int, seen: list[str]) -> None:
+        """Show what a job prints after so many characters, which come again, and note it in `seen`.
+
+        Ray tells the end of a job three seconds late; what it prints last is asked for sooner.
+        """
+        at = 0
+
+        def show_new(text: str) -> None:
+            nonlocal at
+            new, at = text[max(0, shown - at) :], at + len(text)
+            if new:
+                seen.append(new)
+                show(new)
+
         printed: Any = self._client.tail_job_logs(job)
         async with aclosing(printed) as chunks:
-            async for chunk in chunks:
-                new, skip = chunk[skip:], max(0, skip - len(chunk))
-                if new:
-                    seen.append(new)
-                    show(new)
+            looks = repeat(_LOOK_S, _FIRST_LOOKS)  # a job may end at once
+            while True:
+                coming = asyncio.ensure_future(anext(chunks, None))
+                try:
+                    while not (await asyncio.wait({coming}, timeout=next(looks, None)))[0]:
+                        if self._client.get_job_status(job).is_terminal():
+                            show_new(self._client.get_job_logs(job)[at:])
+                            return
+                finally:
+                    coming.cancel()
+                    await asyncio.wait({coming})
+                chunk = coming.result()
+                if chunk is None:
+                    return
+                show_new(chunk)
+                looks = repeat(_LOOK_S, _LOOKS)
 
     def _explain_error(self, error: Exception, job: str | None = None) -> NasError:
         """Return what is told of an error of Ray's client."""
@@ -264,6 +288,10 @@ class _NotShown(Exception):
     """What a job prints could not be shown, as on a pipe whose reader has gone; its cause says why."""
 
 
+_LOOK_S = 0.4
+_FIRST_LOOKS = 20
+_LOOKS = 4
+"""So often, seconds apart, it is asked whether a job has ended that has just printed something."""
 _PATIENCE_S = 30
 _FETCH_S = 120
 _ANSWER_S = 5

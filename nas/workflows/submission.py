@@ -21,10 +21,10 @@ from nas.passwords import SecretUrl
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunExists, RunFolder
 from nas.runs.job import ClusterJob, has_job
+from nas.runs.starting import check_join
 from nas.space import dump_space, load_space
 from nas.space.library import find_space, list_spaces
 from nas.space.plugins import Plugin, load_plugins, read_plugins
-from nas.workflows.session import check_join
 
 _ASK_S = 120.0
 """Seconds that a cluster may take to begin another process, and that to answer."""

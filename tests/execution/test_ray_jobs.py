@@ -375,7 +375,16 @@ ray_jobs.__version__ = "0.0.7"
 said = []
 config = SearchConfig.from_data({"space": "tiny.yaml", "address": sys.argv[1]})
 submitted = submit(config, name="other")
+tail, late = submitted.jobs._client.tail_job_logs, []
+
+async def tail_to_the_end(job):
+    async for chunk in tail(job):
+        yield chunk
+    late.append(job)
+
+submitted.jobs._client.tail_job_logs = tail_to_the_end
 assert submitted.follow(said.append) == 2 and not submitted.fetch()
+assert not late  # Ray ends what it prints three seconds after the job
 assert "and the machine that submits nas 0.0.7; install the same on both" in "".join(said)
 jobs = [job.submission_id for job in submitted.jobs._client.list_jobs()]
 assert [name for name in jobs if name.startswith("nas-other-")] == [submitted.job]
