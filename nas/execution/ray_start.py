@@ -28,6 +28,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
     "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
+    "RAY_timeout_ms_task_wait_for_death_info": "60000",  # how a worker went: of a node it is known after 15 s
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to us as KeyboardInterrupt
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no score
