@@ -21,7 +21,7 @@ INTERVALS = {
 comment ends with. A user's own variables count instead. None of these notices what dies."""
 
 _UNUSED = {"DataHead", "ServeHead", "TrainHead"}
-"""Processes of the dashboard, one each, for libraries of Ray that a search has nothing of."""
+"""Processes of the dashboard, one each, which show nothing of what is trained here."""
 _MODULE = re.compile(
     r"^class (\w+)\(\s*(?:[\w.]+,\s*)*?(?:\w+\.)?(?:SubprocessModule|DashboardHeadModule)\b", re.MULTILINE
 )
