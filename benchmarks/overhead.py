@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -133,11 +133,11 @@ def measure_asleep(seconds: float) -> None:
             time.sleep(seconds)
             after, taken = _read_processor_times(search.pid), time.perf_counter() - start
             search.terminate()
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for process, of in after.items():
         spent[process.name] += of - before.get(process, 0.0)
     print(f"{'percent of a core':40}{taken:9.0f} s")
-    for name, of in [*spent.most_common(), ("all", spent.total())]:
+    for name, of in [*sorted(spent.items(), key=lambda one: -one[1]), ("all", sum(spent.values()))]:
         print(f"{name:40}{100 * of / taken:11.2f}")
 
 

@@ -27,7 +27,6 @@ _SETTINGS = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # prints no line of the raylets': a worker's death is told by the study
     "RAY_TRAIN_V2_ENABLED": "1",  # with another value the trainer takes a core of its own
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_get_check_signal_interval_milliseconds": "100",  # Ctrl-C in a call of Ray: 1 s in Ray
     "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
     "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

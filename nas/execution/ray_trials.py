@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from nas.execution.ray_start import swapped
+import nas.execution.ray_start  # noqa: F401  # its settings come first
 
 # isort: split
 import ray
 from ray import tune
-from ray.air.execution._internal import RayActorManager
-from ray.tune.execution import tune_controller
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -181,26 +179,10 @@ class QueueSearcher(Searcher):
         """Save nothing: the study's ledger is the state."""
 
 
-class ActorManager(RayActorManager):
-    """Waits longer for what a worker sends than the 0.1 s of Tune, which would look all over for trials to
-    start ten times a second. What is sent ends the wait at once, and a signal within 0.1 s
-    (`get_check_signal_interval` of `ray_start`)."""
-
-    def next(self, timeout: float | None = None) -> bool:
-        return bool(super().next(timeout and max(timeout, _WAIT_S)))
-
-
-_WAIT_S = 0.5
-
-
 class Controller(TuneController):
     """Has as many trials wait for a worker as the search has slots, which Tune takes from the environment,
     and leaves a trial to the worker that starts for it. Tune itself gives it to the first that is free, and
     ends the one that starts, so that with short trials no node that joins would ever have one."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with swapped(tune_controller, RayActorManager=ActorManager):
-            super().__init__(*args, **kwargs)
 
     @property
     def _of(self) -> Trials:
