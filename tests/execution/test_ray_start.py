@@ -56,7 +56,7 @@ def test_processes_that_begin_with_ray_train_the_trials(
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     queue, heard = start(tmp_path, trials=4)
-    fake = Fake(tmp_path / "log", epoch_s=0.2)
+    fake = Fake(tmp_path / "log", epoch_s=0.8)  # long enough for both to get one on a busy machine
     with keep_ready(ExecutorConfig(workers=2)) as begin:
         begin()
         with start_ray("local", dashboard=True):
