@@ -79,6 +79,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("about: [a]\nnetwork: [max_pool]", "1: about: wanted text, not a list"),
         ("input: 224\nnetwork: [max_pool]", "1: input: wanted a list, such as [3, 224, 224], not 224"),
         ("input: [3, 224]\nnetwork: [max_pool]", "1: input: has 2 values; it has three: [channels, height, width], such as [3, 224, 224]"),
+        ("input: [32, 32, 3]\nnetwork: [max_pool]", "1: input: [32, 32, 3] is 32 channels of 32 x 3 pixels; channels come first: [3, 32, 32]"),
         ("input: [3, 0, 8]\nnetwork: [max_pool]", "1: input.height: 0 is not an image size; a size is a whole number of pixels, 1 or more"),
         ("input: [3, {choice: [8, a]}, 8]\nnetwork: [max_pool]", "1: input.height: 'a' is not an image size; a size is a whole number of pixels, 1 or more"),
         ("classes: many\nnetwork: [max_pool]", "1: classes: 'many' is not a count; a count is a whole number, 1 or more"),
