@@ -1,6 +1,6 @@
 """Every fault of docs/reliability.md, made to happen to a real search: what is lost, what is trained twice.
 
-    python benchmarks/faults.py [--only WORD] [--kills 20] [--seconds 30] [--seed 0]
+    python benchmarks/faults.py [--only WORD] [--kills 20] [--seconds 30] [--seed 0] [--python PATH]
 
 A row is a search of trials of half a second, or of 8 s where a node joins late, its fault, and its resume
 where the fault ended it. `lost`: trials that were finished and are not in the ledger as they were, or that
@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 import pytest
@@ -412,8 +412,14 @@ def other_nas(folder: Path) -> Search:
     return search.finish()
 
 
-def other_python(folder: Path) -> Search:
-    """The head says that it is of another."""
+def other_python(folder: Path, python: str | None = None) -> Search:
+    """A cluster of another interpreter, `python`; without one, a head that says that it is of another."""
+    if python is not None:
+        with Cluster(folder / "ray", python=python) as cluster:
+            search = Search(folder)
+            search.end(search.begin("--address", cluster.address))
+            assert not search.lines() and not search.run.exists()
+        return search.finish()
     with cluster_of(folder) as cluster:
         own = cluster.claim_python("3.9.1")
         search = Search(folder)
@@ -462,10 +468,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=30, help="for which the GCS is away")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--python", help="another interpreter, which has the same Ray; else one is claimed")
     given = parser.parse_args()
-    options: dict[Callable[..., Search], dict[str, float]] = {
+    options: dict[Callable[..., Search], dict[str, Any]] = {
         driver_killed: {"kills": given.kills, "seed": given.seed},
         gcs_away: {"seconds": given.seconds},
+        other_python: {"python": given.python},
     }
     print(f"{'fault':46}{'finished':>9}{'failed':>8}{'lost':>6}{'repeated':>10}{'seconds':>9}  codes")
     for name, fault in FAULTS.items():

@@ -2,6 +2,7 @@
 
     python benchmarks/overhead.py [--trials 24] [--rounds 3] [--epochs 4] [--images N] [--target 1.05]
                                 [--scaling]
+    python benchmarks/overhead.py --asleep 60
 
 Both train the same members of search_spaces/mbconv.yaml on `digits` by the default recipe, one thread each,
 and both clocks start before Python does: the Ray side starts a cluster with its dashboard, keeps a study and
@@ -10,6 +11,10 @@ queue, and give way to other processes as Ray's workers do. The two take turns, 
 scores. What Ray costs is nearly all start and stop, so fewer epochs or images raise the ratio, and more
 trials lower it. The target is a ratio of at most 1.05. With --scaling a third side trains the same through
 Ray on one worker: two are to be at least 1.85 times as fast.
+
+With --asleep a search by the command line trains nothing: its trials sleep, 2.5 s an epoch, on two workers.
+Processor times of its processes are taken over so many seconds, from the third epoch on: what Ray and the
+driver use beside trainings, in percent of a core. They hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -20,15 +25,18 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nas.data import datasets
 from nas.data.config import DataConfig
@@ -45,10 +53,28 @@ NICE = 15
 SPEED_UP = 1.85
 WORKERS = 2
 SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"
+SLEEPER = """
+import time
+
+import nas
+
+
+@nas.evaluator(metric="score")
+def sleep(network: nas.Network):
+    network.module()
+    for epoch in range(network.epochs):
+        time.sleep(2.5)
+        with open({log!r}, "a") as log:
+            log.write(".")
+        yield epoch / 10 - network.seed  # the first is the best
+"""
 
 
 def main() -> None:
     args = _arguments()
+    if args.asleep:
+        measure_asleep(args.asleep)
+        return
     if args.side:
         _SIDES[args.side](args.trials, Recipe(epochs=args.epochs), args.images, Path(args.folder))
         gc.freeze()  # both end as the command does
@@ -89,6 +115,56 @@ def main() -> None:
         met.append(statistics.median(found["speed-up"]) >= SPEED_UP)
         print(f"target: speed-up of two workers of at least {SPEED_UP}: {'met' if met[1] else 'MISSED'}")
     raise SystemExit(not all(met))
+
+
+def measure_asleep(seconds: float) -> None:
+    """Print the processor time of each kind of process of a search whose trials sleep."""
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator, log = Path(folder) / "sleeper.py", Path(folder) / "epochs.log"
+        evaluator.write_text(SLEEPER.format(log=str(log)))
+        command = [sys.executable, "-m", "nas", "search", str(SPACE), "--budget-flops", "400M"]
+        command += ["--evaluator", f"{evaluator}:sleep", "--trials", "1000", "--epochs", "4"]
+        command += ["--workers", str(WORKERS), "--runs", folder, "--sampler", "random"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as search:
+            while not log.exists() or len(log.read_text()) <= 2 * WORKERS:
+                assert search.poll() is None, "the search ended"
+                time.sleep(0.5)
+            before, start = _read_processor_times(search.pid), time.perf_counter()
+            time.sleep(seconds)
+            after, taken = _read_processor_times(search.pid), time.perf_counter() - start
+            search.terminate()
+    spent: dict[str, float] = defaultdict(float)
+    for process, of in after.items():
+        spent[process.name] += of - before.get(process, 0.0)
+    print(f"{'percent of a core':40}{taken:9.0f} s")
+    for name, of in [*sorted(spent.items(), key=lambda one: -one[1]), ("all", sum(spent.values()))]:
+        print(f"{name:40}{100 * of / taken:11.2f}")
+
+
+def _read_processor_times(root: int) -> dict[Process, float]:
+    """Return the seconds of a processor that a process and those below it have had so far."""
+    import psutil
+
+    found = {}
+    for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
+        with suppress(psutil.Error):
+            name = "driver" if process.pid == root else _name(" ".join(process.cmdline()))
+            times = process.cpu_times()
+            found[Process(process.pid, name)] = times.user + times.system
+    return found
+
+
+class Process(NamedTuple):
+    """A process, and what of Ray it is."""
+
+    pid: int
+    name: str
+
+
+def _name(command: str) -> str:
+    kinds = r"ray-dashboard-\w+|gcs_server|raylet/raylet|dashboard/dashboard|ray::\w*Agent|ray::"
+    found = re.search(kinds, command)
+    return f"{command:.38}" if found is None else "workers" if found[0] == "ray::" else found[0]
 
 
 def ray_side(
@@ -170,6 +246,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="of the training split; all by default")
     parser.add_argument("--target", type=float, default=1.05)
     parser.add_argument("--scaling", action="store_true", help="on one worker too")
+    parser.add_argument("--asleep", type=float, metavar="SECONDS", help="of trials that sleep, what is spent")
     parser.add_argument("--side", choices=_SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -16,9 +16,12 @@ from typing import Any
 
 
 class Cluster:
-    """Ray started by its own command on a free port, every node a process group that can be killed."""
+    """Ray started by its own command on a free port, every node a process group that can be killed.
+    `python`: the interpreter that starts it."""
 
-    def __init__(self, folder: Path, *flags: str, dashboard: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, dashboard: bool = False, python: str = sys.executable
+    ) -> None:
         port = free_port()
         self.dashboard = f"http://127.0.0.1:{free_port()}" if dashboard else None
         self.address = f"127.0.0.1:{port}"
@@ -27,7 +30,7 @@ class Cluster:
         self._processes: list[subprocess.Popen[str]] = []
         self._log = folder.with_suffix(".log").open("w")
         self._token()
-        self._flags = flags
+        self._flags, self._python = flags, python
         self.head = self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
 
     def _token(self) -> None:
@@ -67,7 +70,7 @@ class Cluster:
         raise AssertionError(f"ray start {flags} did not start: {Path(self._log.name).read_text()}")
 
     def _begin(self, *flags: str, **environment: str) -> subprocess.Popen[str] | None:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command = [self._python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
             [*command, *flags, *self._flags, *self._dashboard(*flags)],
             stdout=subprocess.PIPE,

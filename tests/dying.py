@@ -44,6 +44,7 @@ FAULTS = {
     "raises SystemExit": lambda: exec("raise SystemExit(3)"),
     "aborts": os.abort,
     "segfaults": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "is asked to end": lambda: os.kill(os.getpid(), signal.SIGTERM),
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "leaves a child": leave_a_child,
     "takes a while": lambda: time.sleep(4),

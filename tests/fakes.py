@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -93,8 +94,13 @@ class FakeTraining:
                 raise ValueError("a block\nwent wrong")
             case ["dies", "once"] if self._fake.starts().count(self._number) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            case ["node", "dies", "once"] if self._fake.starts().count(self._number) == 1:
-                os.kill(os.getppid(), signal.SIGKILL)  # the raylet
+            case ["machine", "goes", "twice"] if (times := self._fake.starts().count(self._number)) < 3:
+                gone = (
+                    os.getppid(),
+                    os.getpid(),
+                )  # the raylet, and this worker, which the second time is first
+                order = [f"kill -9 {pid}" for pid in gone[:: 1 if times == 1 else -1]]
+                subprocess.Popen(["sh", "-c", "; sleep 0.2; ".join(order)], start_new_session=True)
                 time.sleep(60)
             case ["dies"]:
                 os.kill(os.getpid(), signal.SIGKILL)

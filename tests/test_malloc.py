@@ -34,7 +34,7 @@ _TIMED = """
 import resource
 import sys
 import torch
-from nas.latency.worker import prepare_timing
+from nas.latency.turns import prepare_timing
 
 if sys.argv[1] == "worker":
     prepare_timing(("torch",), 1)

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations, zip_longest
 from pathlib import Path
 
@@ -206,6 +207,7 @@ def test_what_is_allowed_is_used() -> None:
     assert {*DECORATORS, *USERS.split()} <= {function.name for _, function in FUNCTIONS}
 
 
+@cache
 def list_forms(word: str) -> set[str]:
     """Return a word, and what it may be a tense of."""
     found = {word, dict(pair.split(":") for pair in PAST.split()).get(word, word)}
@@ -221,10 +223,14 @@ def differ_by_tense(one: str, other: str) -> bool:
     """Return whether two names, of things or of what is done, have the same words in other tenses."""
     if one == other or one[0].isupper() != other[0].isupper():
         return False
-    pairs = zip_longest(
-        *(re.findall("[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name) for name in (one, other)), fillvalue=""
-    )
-    return all(list_forms(a.lower()) & list_forms(b.lower()) for a, b in pairs)
+    pairs = zip_longest(split_words(one), split_words(other), fillvalue="")
+    return all(list_forms(a) & list_forms(b) for a, b in pairs)
+
+
+@cache
+def split_words(name: str) -> list[str]:
+    """Return the words of a name."""
+    return [word.lower() for word in re.findall("[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)]
 
 
 def test_no_two_names_differ_by_tense_alone() -> None:

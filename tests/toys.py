@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from optuna.storages import BaseStorage
+
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.execution.base import TrialQueue
@@ -69,7 +71,7 @@ def score(choices: Mapping[str, Any]) -> float:
 
 
 def study(
-    path: Path | str | None,
+    path: Path | str | BaseStorage | None,
     *,
     trials: int = 12,
     sampler: str | SamplerFactory = "random",
@@ -84,7 +86,7 @@ def study(
     return Study(
         cast("Space", space or ToySpace()),
         budget or Budget(),
-        Ledger(claim_storage(path), called, metric),
+        Ledger(path if isinstance(path, BaseStorage) else claim_storage(path), called, metric),
         trials=trials,
         sampler=find_sampler(sampler) if isinstance(sampler, str) else sampler,
         seed=seed,

@@ -24,11 +24,12 @@ def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[P
     how far to trust the score. It may be written at any time, and anew.
     """
     from nas.report.heartbeat import waiting
-    from nas.report.page import write_report
 
     def tell(text: str) -> None:
         print(make_printable(text), file=sys.stderr)  # above what is shown meanwhile
 
     with waiting("Writing the report"):
+        from nas.report.page import write_report
+
         file = write_report(run, output, plugins=plugins, storage=storage, tell=tell)
     click.echo(make_printable(file))

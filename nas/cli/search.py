@@ -77,6 +77,10 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins
 
     No finished trial or epoch is lost or trained again. With --trials a finished search goes further.
     """
+    from nas.runs.folder import RunFolder, TrainingFolder
+
+    if not TrainingFolder(run).manifest_file.is_file():
+        RunFolder.open(run)  # which says at once what is no run, as torch takes seconds to load
     from nas.report.calibration import print_calibration
     from nas.report.console import open_terminal
     from nas.report.documents import give

@@ -12,6 +12,16 @@ from nas.cli.completing import FILE, FOLDER
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 
+
+def check_is_there(network: str) -> None:
+    """Raise InputError where there is neither a folder nor a file or a bundled network of this name: at once,
+    as torch takes seconds to load."""
+    from nas.space.library import find_space, is_run
+
+    if not is_run(network):
+        find_space(network)
+
+
 runs_option: Decorator = click.option(
     "--runs", type=FOLDER, default=Path("runs"), help="Where folders are made."
 )

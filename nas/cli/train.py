@@ -9,7 +9,14 @@ from typing import Any
 import rich_click as click
 
 from nas.cli.options import with_settings
-from nas.cli.shared import format_option, name_option, plugin_option, runs_option, storage_option
+from nas.cli.shared import (
+    check_is_there,
+    format_option,
+    name_option,
+    plugin_option,
+    runs_option,
+    storage_option,
+)
 from nas.runs.starting import TrainStartConfig
 from nas.runs.training import FULL, TrainConfig
 
@@ -43,6 +50,7 @@ def train(
     the validation images. 'nas resume' goes on after a stop or a kill.
     """
     TrainConfig.check_named(given, "nas train")
+    check_is_there(given["network"])
     start = TrainStartConfig.from_data(way, "nas train")
     from nas.malloc import keep_memory
     from nas.report.console import open_terminal

@@ -10,7 +10,7 @@ import rich_click as click
 
 from nas.cli.completing import FOLDER
 from nas.cli.options import with_settings
-from nas.cli.shared import format_option, plugin_option, storage_option
+from nas.cli.shared import check_is_there, format_option, plugin_option, storage_option
 from nas.runs.comparison import EPOCHS, VersusConfig
 
 _SHOWN = {"epochs": f"those of a run's finalists, or {EPOCHS}", "resolution": "a run's, or the input size"}
@@ -43,6 +43,7 @@ def versus(
     stop or a kill, and with more --seeds.
     """
     VersusConfig.check_named(given, "nas versus")
+    check_is_there(given["network"])
     from nas.report.claims import VersusScreen, print_verdict
     from nas.report.console import open_terminal
     from nas.report.documents import give

@@ -88,6 +88,8 @@ def open_npz(path: Path, layout: Layout) -> Source:
     place = f"data set npz:{path}"
     if path.is_file() and not zipfile.is_zipfile(path):
         raise InputError(f"{place}: is no npz file; write it by numpy.savez(FILE, images=..., labels=...)")
+    if path.is_dir():
+        raise InputError(f"{place}: is a folder; name the npz file in it, or write imagefolder:{path}")
     try:
         with open_arrays(path) as file:
             names = next((names for names in _ARRAYS if names[0] in file.files), ARRAY_NAMES)
@@ -106,7 +108,10 @@ def open_npz(path: Path, layout: Layout) -> Source:
         ) from error
     for name in names[:2]:
         if name not in arrays:
-            raise InputError(f"{place}: there is no array '{name}' among {listed}")
+            raise InputError(
+                f"{place}: there is no array '{name}' among {listed}; write them by numpy.savez(FILE, "
+                "images=..., labels=...), or by the names of MedMNIST or Keras"
+            )
     names_given = arrays.get("classes")
     if names_given is not None and names_given.ndim != 1:
         raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")

@@ -22,6 +22,7 @@ _MOST_JSON = 2**20
 _LABELS = ("label", "class", "cls", "class_name", "target", "category")
 """What a class may be called in a JSON file."""
 _RULE = "a sample is an image and its class, such as 000.jpg and 000.cls, or a label in 000.json"
+_UNPACK = "where folders name the classes, unpack it, and write imagefolder:FOLDER"
 
 
 @dataclass
@@ -50,7 +51,8 @@ def open_shards(path: Path, layout: Layout) -> Source:
                 continue
             name, offset, size = sample.image
             if sample.label is None:
-                raise InputError(f"{place}: {inner}: {name} has no class beside it; {_RULE}")
+                way_out = f"; {_UNPACK}" if "/" in name else ""
+                raise InputError(f"{place}: {inner}: {name} has no class beside it; {_RULE}{way_out}")
             items.append(Item(f"{inner}/{name}", sample.label, split))
             files.append(ImagePart(shard, offset, size, f"{inner}/{name}"))
     if not items:

@@ -13,8 +13,9 @@ from nas.data.base import Source
 from nas.data.catalogue import ARCHIVES, BUILT_IN, KINDS, NAMES, OWN
 from nas.data.functions import is_function, open_function
 from nas.data.layout import PLAIN, Layout
-from nas.data.recognise import recognise
 from nas.errors import InputError, NasError, suggest_word
+
+_PACKED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar")
 
 
 def find_source(spec: str, root: Path, layout: Layout = PLAIN, download: bool = True) -> Source:
@@ -76,10 +77,17 @@ def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
         return _open_torchvision(name, root, download)
     file = Path(spec).expanduser()
     if file.is_dir():
-        raise InputError(f"data set '{spec}' is a folder: write {recognise(file) or 'imagefolder'}:{spec}")
+        raise InputError(
+            f"data set '{spec}' is a folder without folders of classes and without a data set; put the "
+            f"images into {spec}/CLASS/, one folder for each class, or name their table by csv:FILE"
+        )
     if file.is_file() and file.suffix == ".py":
         raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
     check_known(spec)
+    if file.suffix.casefold() in _PACKED:
+        raise InputError(
+            f"data set '{spec}' is an archive, and none is unpacked; unpack it, and name the folder"
+        )
     raise InputError(f"data set '{spec}' is a file of no kind that is known{suggest_word('', list(OWN))}")
 
 

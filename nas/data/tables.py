@@ -183,6 +183,10 @@ def _read_table(path: Path, place: str) -> str:
         return content.decode(encoding)
     except FileNotFoundError:
         raise InputError(f"{place}: there is no such file") from None
+    except IsADirectoryError:
+        raise InputError(
+            f"{place}: is a folder; name the table in it, or write imagefolder:{path} for folders of classes"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8 or UTF-16"

@@ -258,8 +258,8 @@ def tell(
 
 PROCESS, MACHINE = "process", "machine"
 _TRIES: Mapping[str, int] = {PROCESS: 2, MACHINE: 5}
-"""How often a trial is begun whose process dies, which may be another's doing once, or whose machine goes, as
-one does that is lent for a while."""
+"""How often a trial is begun whose process dies, which may be another's doing once, or whose machine goes or
+ends it, as one does that is lent for a while."""
 
 
 def ask_for_trial(queue: TrialQueue, observer: TrialObserver) -> Candidate | None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nas.errors import NasError
 from nas.execution.base import (
+    MACHINE,
     PROCESS,
     Attempt,
     AttemptStep,
@@ -91,7 +92,12 @@ class _NotSent(Exception):
 
 
 class _Ended(Exception):
-    """The process is gone; says how."""
+    """The process is gone; says how. `what`: whether it died, or its machine ended it."""
+
+    def __init__(self, how: str, code: int) -> None:
+        super().__init__(how)
+        # A system that stops a service or takes a machine back asks each process to end, this one too.
+        self.what = MACHINE if code == -signal.SIGTERM else PROCESS
 
 
 class _Again(Exception):
@@ -142,7 +148,7 @@ class _ChildAttempt:
             return AttemptStep(failure=Failure(FailureReason.TIMEOUT, text))
         except _Ended as error:
             how = str(error)
-            failure = take_death(self._queue, self._number, PROCESS, lambda: how)
+            failure = take_death(self._queue, self._number, error.what, lambda: how)
             if failure is None:
                 raise _Again from None
             return AttemptStep(failure=failure)
@@ -210,7 +216,7 @@ class Child:
             return pickle.loads(self._connection.recv_bytes())  # noqa: S301 - of our own process
         except (EOFError, OSError):
             code = self._end(_EXIT_S)
-            raise _Ended(_describe_end(code) + self._parcel.place()) from None
+            raise _Ended(_describe_end(code) + self._parcel.place(), code) from None
 
     def _is_gone(self) -> bool:
         return (self._process is None or self._process.poll() is not None) and not self._connection.poll()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.execution.base import describe_signal, find_place
+from nas.execution.ray_watch import is_listening
 
 
 def _find_exit_code(report: str) -> int | None:
@@ -23,30 +25,58 @@ def _find_exit_code(report: str) -> int | None:
 
 
 def has_lost_machine(report: str) -> bool:
-    """Return whether it was not the worker alone that went, by Ray's report."""
-    gone = re.search(r"node (has died|died|was terminated|was dead)", report)
-    return gone is not None and _find_exit_code(report) is None
+    """Return whether it was not the worker alone that went, by Ray's report: its machine did, or Ray on it,
+    or the way there. Of a machine that is shut down the processes end in any order: a worker that died alone
+    by its report is one of those where its raylet goes with it."""
+    if _ENDED_BY_RAY.search(report):
+        return False
+    return not _DIED_ALONE.search(report) or _is_going_too(report)
+
+
+_DIED_ALONE = re.compile(
+    r"worker process has died\. Worker exit type: (?!INTENDED_SYSTEM_EXIT)(?!.*receives a SIGTERM)"
+)
+"""What Ray reports of a process that neither it nor the system has asked to end."""
+
+
+def _is_going_too(report: str) -> bool:
+    """Return whether the raylet of a worker goes within a second of it."""
+    actor = re.search(r"^\s*actor_id: (\w+)", report, re.M)
+    found: Any = ray._private.state.actors(actor[1]) if actor else None  # there is no public way
+    node = found and next((n for n in ray.nodes() if n["NodeID"] == found["Address"]["NodeID"]), None)  # type: ignore[no-untyped-call]
+    if not node:
+        return False
+    raylet = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+    end = time.monotonic() + _GOING_S
+    while is_listening(raylet):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK_S)
+    return True
+
+
+_GOING_S = 1.0
+_LOOK_S = 0.1
 
 
 def may_have_run_out(report: str) -> bool:
-    """Return whether a worker may have ended itself, as the time of its trial was over: `faulthandler`, which
-    does that, prints so."""
-    if has_lost_machine(report) or _ENDED_BY_RAY.search(report):
+    """Return whether a worker that died alone may have ended itself, as the time of its trial was over:
+    `faulthandler`, which does that, prints so."""
+    if _ENDED_BY_RAY.search(report):
         return False
     printed = _ask_for_printed(report)
     return not printed or "Timeout (" in printed
 
 
 def describe_death(report: str) -> str:
-    """Return in a few words how a worker ended, by Ray's report of it, and by what it printed in the end."""
+    """Return in a few words how a worker ended that died alone, by Ray's report of it, and by what it printed
+    in the end."""
     if _ENDED_BY_RAY.search(report):
         words = re.search(
             r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
         )
         full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
         return f"Ray ended its process, as the memory of its machine was nearly full{full}"
-    if has_lost_machine(report):
-        return "its machine has gone, or Ray on it"
     code = _find_exit_code(report)
     if code is not None and code >= 0:
         return f"its process ended with exit code {code}"
@@ -58,6 +88,9 @@ def describe_death(report: str) -> str:
             return describe_signal(name) + find_place(printed)
     return f"{describe_signal('SIGKILL')}, or ended itself by os._exit"
 
+
+MACHINE_WENT = "its machine or Ray on it has gone, or has ended it"
+"""How a worker ended that did not die alone."""
 
 _ENDED_BY_RAY = re.compile("low on memory|OutOfMemoryError")
 _FATAL = {

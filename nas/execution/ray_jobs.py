@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from http.client import HTTPException
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,16 +64,13 @@ class Jobs:
         finally:
             os.environ.update(away)
 
-    def submit(self, folder: Path, name: str, arguments: list[str], metadata: Mapping[str, str]) -> str:
-        """Have the cluster run `nas ARGUMENTS` in a copy of `folder`, and return the name of the job.
-
-        `name`: of the run that the command makes, of which the job's own is made.
-        """
-        job = f"nas-{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{os.urandom(4).hex()}"
+    def submit(self, job: str, folder: Path, arguments: list[str], metadata: Mapping[str, str]) -> None:
+        """Have the cluster run `nas ARGUMENTS` in a copy of `folder`, as a job of this name, which it takes
+        once."""
         script = Path(ray_job_script.__file__).read_text(encoding="utf-8")
         write_atomically(folder / "nas_job.py", script)
         command = ["python", "nas_job.py", __version__, _name_folder(job), *arguments]
-        return self._submit(shlex.join(command), job, {"working_dir": str(folder)}, metadata)
+        self._submit(shlex.join(command), job, {"working_dir": str(folder)}, metadata)
 
     def follow(self, job: str, show: Callable[[str], None]) -> int:
         """Show what a job prints, from its beginning to its end. Return the exit code of its command.
@@ -166,6 +164,14 @@ class Jobs:
             raise self._explain_error(error, job) from None
         return code
 
+    def has(self, job: str) -> bool:
+        """Return whether the cluster knows a job."""
+        try:
+            self.ask_state(job)
+        except UnknownJob:
+            return False
+        return True
+
     def ask_state(self, job: str) -> str:
         """Return pending, running, stopped, succeeded or failed."""
         try:
@@ -222,15 +228,38 @@ class Jobs:
         except (RuntimeError, OSError, ValueError) as error:
             raise self._explain_error(error) from None
 
-    async def _tail(self, job: str, show: Callable[[str], None], skip: int, seen: list[str]) -> None:
-        """Show what a job prints after so many characters, which come again, and note it in `seen`."""
+    async def _tail(self, job: str, show: Callable[[str], None], shown: int, seen: list[str]) -> None:
+        """Show what a job prints after so many characters, which come again, and note it in `seen`.
+
+        Ray tells the end of a job three seconds late; what it prints last is asked for sooner.
+        """
+        at = 0
+
+        def show_new(text: str) -> None:
+            nonlocal at
+            new, at = text[max(0, shown - at) :], at + len(text)
+            if new:
+                seen.append(new)
+                show(new)
+
         printed: Any = self._client.tail_job_logs(job)
         async with aclosing(printed) as chunks:
-            async for chunk in chunks:
-                new, skip = chunk[skip:], max(0, skip - len(chunk))
-                if new:
-                    seen.append(new)
-                    show(new)
+            looks = repeat(_LOOK_S, _FIRST_LOOKS)  # a job may end at once
+            while True:
+                coming = asyncio.ensure_future(anext(chunks, None))
+                try:
+                    while not (await asyncio.wait({coming}, timeout=next(looks, None)))[0]:
+                        if self._client.get_job_status(job).is_terminal():
+                            show_new(self._client.get_job_logs(job)[at:])
+                            return
+                finally:
+                    coming.cancel()
+                    await asyncio.wait({coming})
+                chunk = coming.result()
+                if chunk is None:
+                    return
+                show_new(chunk)
+                looks = repeat(_LOOK_S, _LOOKS)
 
     def _explain_error(self, error: Exception, job: str | None = None) -> NasError:
         """Return what is told of an error of Ray's client."""
@@ -238,7 +267,7 @@ class Jobs:
             return refuse_token(self.address)
         first, *_ = (*str(error).strip().splitlines(), "")
         if job and "404" in first:
-            return InputError(
+            return UnknownJob(
                 f"the Ray cluster at address '{self.address}' knows of no job {job}; a head that was started "
                 "anew forgets them"
             )
@@ -251,15 +280,28 @@ class Jobs:
         return NasError(f"the Ray cluster at address '{self.address}' takes no jobs: {reason}")
 
 
+class UnknownJob(InputError):
+    """A cluster has no job of the name."""
+
+
 class _NotShown(Exception):
     """What a job prints could not be shown, as on a pipe whose reader has gone; its cause says why."""
 
 
+_LOOK_S = 0.4
+_FIRST_LOOKS = 20
+_LOOKS = 4
+"""So often, seconds apart, it is asked whether a job has ended that has just printed something."""
 _PATIENCE_S = 30
 _FETCH_S = 120
 _ANSWER_S = 5
 _STOPPED = 130
 """The exit code of a command that is stopped, as `nas` itself gives it."""
+
+
+def name_job(run: str) -> str:
+    """Return a new name for the job of a run."""
+    return f"nas-{re.sub(r'[^A-Za-z0-9]+', '-', run)}-{os.urandom(4).hex()}"
 
 
 def check_job(job: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nas.execution.ray_address import check_address, find_short_folder, make_token, show_token
+from nas.execution.ray_idle import INTERVALS, environment, name_dashboard_modules
 
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
@@ -28,6 +29,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
     "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
+    "RAY_timeout_ms_task_wait_for_death_info": "60000",  # how a worker went: of a node it is known after 15 s
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to us as KeyboardInterrupt
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no score
@@ -279,19 +281,29 @@ def _lean() -> Iterator[None]:
     dashboard before it starts what trials wait for."""
     node: Any = ray._private.node.Node  # there is no public way
     start_processes, start_dashboard = node.start_ray_processes, node.start_api_server
+    start = ray._private.services.start_ray_process
     wanted: dict[str, Any] = {}
+
+    def start_process(command: list[str], kind: str, *args: Any, **kwargs: Any) -> Any:
+        if kind == ray._private.ray_constants.PROCESS_TYPE_DASHBOARD and wanted["include_dashboard"]:
+            command = [*command, name_dashboard_modules(Path(ray.__file__).parent)]
+        return start(command, kind, *args, **kwargs)
 
     def start_dashboard_last(self: Any) -> None:
         start_processes(self)
-        with _environment({"TMPDIR": self.get_session_dir_path()}):  # what it leaves lies with all of Ray's
+        with environment({"TMPDIR": self.get_session_dir_path()}):  # what it leaves lies with all of Ray's
             start_dashboard(self, **wanted)
 
-    with swapped(
-        node,
-        start_log_monitor=lambda _: None,
-        start_monitor=lambda _: None,
-        start_api_server=lambda _, **options: wanted.update(options),
-        start_ray_processes=start_dashboard_last,
+    with (
+        environment({**INTERVALS, **os.environ}),
+        swapped(ray._private.services, start_ray_process=start_process),
+        swapped(
+            node,
+            start_log_monitor=lambda _: None,
+            start_monitor=lambda _: None,
+            start_api_server=lambda _, **options: wanted.update(options),
+            start_ray_processes=start_dashboard_last,
+        ),
     ):
         yield
 
@@ -310,22 +322,9 @@ def _started_ahead(count: int) -> Iterator[None]:
 
     with (
         swapped(private.services, start_ray_process=start_process),
-        _environment(_AHEAD if count else {}),
+        environment(_AHEAD if count else {}),
     ):
         yield
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have these environment variables in here, and after it those of before: Ray sets some of its own."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            os.environ.pop(name, None)
-        os.environ.update(before)
 
 
 _AHEAD = {

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
 from nas.execution.base import MACHINE, PROCESS, AttemptStep, TrialQueue, ask_for_trial, take_death, tell
-from nas.execution.ray_deaths import describe_death, has_lost_machine, may_have_run_out
+from nas.execution.ray_deaths import MACHINE_WENT, describe_death, has_lost_machine, may_have_run_out
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
@@ -119,14 +119,16 @@ class Trials:
         candidate = self._running.pop(trial_id)
         limit = find_time_limit(self._evaluator, candidate.number)
         taken_s = time.monotonic() - self._began.get(trial_id, math.inf)
-        if limit and taken_s >= extend_limit(limit) and may_have_run_out(report):
+        is_lost = has_lost_machine(report)
+        if limit and taken_s >= extend_limit(limit) and not is_lost and may_have_run_out(report):
             text = f"{limit:g} s were over in epoch {self._epochs.get(trial_id, 0) + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
             self._tell(candidate, AttemptStep(failure=failure), bytes)
             return
         # A machine that goes is no fault of the network at first sight.
-        what = MACHINE if has_lost_machine(report) else PROCESS
-        died = take_death(self._queue, candidate.number, what, lambda: describe_death(report))
+        what = MACHINE if is_lost else PROCESS
+        describe = partial(describe_death, report) if what is PROCESS else lambda: MACHINE_WENT
+        died = take_death(self._queue, candidate.number, what, describe)
         if died is None:
             self._again.append(candidate)
         else:

@@ -25,7 +25,9 @@ def preprocess(image: Any) -> torch.Tensor:
             raise ValueError("an image that its EXIF turns; make it upright by PIL.ImageOps.exif_transpose")
 {transparency}        image = image.convert("{mode}")
     if not isinstance(image, torch.Tensor):
-        given = image.__array_interface__
+        given = getattr(image, "__array_interface__", None)
+        if given is None:
+            raise ValueError(f"{{type(image).__name__}} is no image; open a file by PIL.Image.open")
         if given["typestr"] != "|u1":
             raise ValueError(f"an image of {{given['typestr']}}; give bytes from 0 to 255")
         height, width = given["shape"][:2]

@@ -16,7 +16,7 @@ from nas.exporters.quiet import silence_onnx_runtime, silence_openvino
 
 if TYPE_CHECKING:
     import torch
-    from torch import fx
+    from torch import fx, nn
 
     from nas.exporters.preprocess import Preparation
     from nas.graph import Architecture
@@ -102,23 +102,51 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
     silence_openvino()
     import openvino
 
-    model = openvino.convert_model(export_program(network, images))
+    model = convert_to_openvino(export_program(network, images))
     model.reshape([-1, *images.shape[1:]])
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
+def convert_to_openvino(program: Any) -> Any:
+    """Return what torch.export gave as OpenVINO has it, its nodes named by their modules, for profilers."""
+    import openvino
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    decoder = TorchFXPythonDecoder.from_exported_program(program)
+    place = ""
+    places: dict[str, str] = {}
+    for node in decoder.pt_module.graph.nodes:
+        if node.op == "call_function":
+            own = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+            place = own[-1] if own else place.partition(".")[0]  # a join is of no module, and of that stage
+            places[node.name] = place
+    model = openvino.convert_model(decoder)
+    for node in model.get_ops():
+        name = node.get_friendly_name()
+        if own_place := places.get(name.partition("/")[0]):
+            node.set_friendly_name(f"{own_place}/{name}")
+    return model
+
+
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     """Write for one image at a time, as ncnn has no batches."""
+    run_pnnx(network, (images[:1],), file)
+    stem = file.name.removesuffix(".ncnn.param")
+    (file.parent / f"{stem}.ncnn.py").write_text(_NCNN_MODULE)
+
+
+def run_pnnx(network: nn.Module, images: tuple[torch.Tensor, ...], file: Path) -> None:
+    """Write FILE.ncnn.param and FILE.ncnn.bin of a network of some inputs. Raises RuntimeError."""
     import pnnx
     import torch
 
     stem = file.name.removesuffix(".ncnn.param")
     with TemporaryDirectory(prefix="nas-pnnx-") as folder:
-        traced: Any = torch.jit.trace(network, images[:1])  # type: ignore[no-untyped-call]
+        traced: Any = torch.jit.trace(network, images)  # type: ignore[no-untyped-call]
         traced.save(str(Path(folder, "network.pt")))
-        shape = ",".join(map(str, (1, *images.shape[1:])))
+        shapes = ",".join(f"[{','.join(map(str, one.shape))}]" for one in images)
         done = subprocess.run(
-            [pnnx.EXEC_PATH, "network.pt", f"inputshape=[{shape}]", "fp16=0"],
+            [pnnx.EXEC_PATH, "network.pt", f"inputshape={shapes}", "fp16=0"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -130,7 +158,6 @@ def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> No
                 said = (done.stderr or done.stdout).strip().splitlines()
                 raise RuntimeError(said[-1] if said else f"pnnx ended with {done.returncode}")
             (file.parent / f"{stem}{suffix}").write_bytes(made.read_bytes())
-    (file.parent / f"{stem}.ncnn.py").write_text(_NCNN_MODULE)
     # pnnx leaves an operator that ncnn lacks under its name in torch, such as F.pad
     kinds = [line.split()[0] for line in file.read_text().splitlines()[2:]]
     if lacking := [kind for kind in kinds if "." in kind or ":" in kind]:
@@ -218,6 +245,7 @@ def _quantize_onnx(
     with TemporaryDirectory(prefix="nas-int8-") as name:
         float32, prepared = Path(name, "float32.onnx"), Path(name, "prepared.onnx")
         write_onnx(network, images, float32)
+        _name_global_pools(float32)
         quant_pre_process(float32, prepared, skip_symbolic_shape=True)  # batch norms go into convolutions
         quantize_static(
             prepared,
@@ -230,14 +258,39 @@ def _quantize_onnx(
         )
 
 
+def _name_global_pools(file: Path) -> None:
+    """Write the means of whole maps as GlobalAveragePool, which ONNX Runtime has in integers.
+
+    torch.export makes a mean of such a pool, and its map would go through float32.
+    """
+    import onnx
+
+    model = onnx.load(file)
+    graph = model.graph
+    values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    dims = {one.name: len(one.type.tensor_type.shape.dim) for one in [*graph.input, *graph.value_info]}
+    for node in graph.node:
+        if node.op_type != "ReduceMean" or dims.get(node.input[0]) != 4:
+            continue
+        keeps = all(one.i for one in node.attribute if one.name == "keepdims")
+        if keeps and sorted(values[node.input[1]] % 4) == [2, 3]:
+            pool = onnx.helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name)
+            node.CopyFrom(pool)
+    used = {name for node in graph.node for name in node.input}
+    for name in values.keys() - used:  # of which ONNX Runtime would print a warning
+        graph.initializer.remove(next(one for one in graph.initializer if one.name == name))
+    onnx.save(model, file)
+
+
 def _quantize_openvino(
     network: fx.GraphModule, images: torch.Tensor, file: Path, calibration: Calibration
 ) -> None:
     silence_openvino()
     import nncf
     import openvino
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    model = openvino.convert_model(export_program(network, images))
+    model = convert_to_openvino(export_program(network, images))
     model.reshape([-1, *images.shape[1:]])
     fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
     quantized = nncf.quantize(
@@ -246,7 +299,11 @@ def _quantize_openvino(
         preset=nncf.QuantizationPreset.MIXED,  # as activations may be negative
         target_device=nncf.TargetDevice.CPU,
         subset_size=len(calibration.images),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=fix,
+            # the mean of the images' largest values, its default, cuts off those of half the images
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        ),
     )
     openvino.save_model(quantized, file, compress_to_fp16=False)
 

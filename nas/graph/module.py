@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
+from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.piece import Piece
 from nas.ops import Join, Unary
@@ -21,7 +22,14 @@ def build_module(architecture: Architecture) -> fx.GraphModule:
         >>> module = nas.build_module(space.architecture(space.smallest()))
         >>> module(torch.zeros(1, 3, 224, 224)).shape
         torch.Size([1, 1000])
+
+    Raises InputError for what is no architecture.
     """
+    if not isinstance(architecture, Architecture):
+        raise InputError(
+            f"build_module: a {type(architecture).__name__} is no architecture; "
+            "give space.architecture(point)"
+        )
     return build_piece(Piece.of(architecture))
 
 

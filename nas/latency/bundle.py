@@ -1,10 +1,10 @@
-"""Pieces of networks as files of ONNX. A call of the exporter takes seconds whatever it is given, so many
+"""Pieces of networks as files of a runtime. A call of an exporter takes seconds whatever it is given, so many
 pieces are exported at once, and taken apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from torch import fx, nn
 
 from nas.errors import NasError
-from nas.exporters.quiet import quiet
+from nas.exporters.quiet import quiet, silence_openvino
+from nas.exporters.runtimes import convert_to_openvino, run_pnnx
 from nas.exporters.writing import settle_norms
 from nas.graph.module import build_piece
 from nas.graph.piece import Piece
@@ -20,6 +21,7 @@ from nas.graph.piece import Piece
 _MOST_NODES = 400
 _MOST_PARAMS = 100_000_000
 """Of one export."""
+Images = tuple[torch.Tensor, ...]
 
 
 class _Bundle(nn.Module):
@@ -48,53 +50,89 @@ def build_settled(piece: Piece) -> fx.GraphModule:
     return network
 
 
-def write_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
-    """Write pieces for images one at a time, and return of each the file and its inputs, names and shapes.
+def write_pieces(
+    pieces: Sequence[Piece], runtime: str, folder: Path, told: Callable[[int], None]
+) -> list[Any]:
+    """Write pieces for images one at a time, and return of each its file, the shapes of its inputs, and the
+    names of these and of its output in the file.
 
-    `told` hears how many are written. Raises NasError where ONNX has no word for an operator.
+    `told` hears how many are written. Raises NasError where the runtime has no word for an operator.
     """
-    import onnx
-    from onnx.utils import Extractor
-
     found: list[Any] = []
     for number, bundle in enumerate(_make_bundles(pieces)):
-        model = _export(bundle)
-        file = folder / f"bundle{number}.onnx"
-        model.save(file)
-        whole = Extractor(onnx.load(file))
-        file.unlink()
-        for place, (piece, names) in enumerate(zip(bundle, _name_inputs(bundle), strict=True)):
-            own = folder / f"piece{len(found)}.onnx"
-            onnx.save(whole.extract_model(names, [f"output{place}"]), own)
+        files = _write_bundle(bundle, folder / f"bundle{number}", runtime)
+        for place, (piece, file, names) in enumerate(zip(bundle, files, _name_inputs(bundle), strict=True)):
             shapes = [list(shape) for shape in piece.inputs.values()]
-            found.append({"file": str(own), "names": names, "shapes": shapes})
+            found.append({"file": str(file), "shapes": shapes, "inputs": names, "output": f"out{place}"})
         told(len(found))
     return found
 
 
-def _export(pieces: Sequence[Piece]) -> Any:
-    images = tuple(torch.zeros(1, *shape) for piece in pieces for shape in piece.inputs.values())
-    names = [name for own in _name_inputs(pieces) for name in own]
-    outputs = [f"output{place}" for place in range(len(pieces))]
+def _write_bundle(bundle: Sequence[Piece], stem: Path, runtime: str) -> list[Path]:
+    images = tuple(torch.zeros(1, *shape) for piece in bundle for shape in piece.inputs.values())
     try:
         with quiet():
-            program = torch.export.export(_Bundle(pieces).eval(), images)
-            return torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=names, output_names=outputs
-            )
+            return _WRITERS[runtime](_Bundle(bundle).eval(), images, bundle, stem)
     except Exception as error:  # converters have many
-        if len(pieces) > 1:
-            for piece in pieces:  # to find which
-                _export([piece])
-        kinds = ", ".join(dict.fromkeys(node.op.name for node in pieces[0].nodes))
+        if len(bundle) > 1:
+            for piece in bundle:  # to find which
+                _write_bundle([piece], stem, runtime)
+        kinds = ", ".join(dict.fromkeys(node.op.name for node in bundle[0].nodes))
         raise NasError(
-            f"runtime 'onnx': has no word for a part of {kinds}: {type(error).__name__}; choose another "
+            f"runtime '{runtime}': has no word for a part of {kinds}: {type(error).__name__}; choose another "
             "--runtime, or leave the part out of the space"
         ) from None
 
 
+def _write_onnx(network: nn.Module, images: Images, bundle: Sequence[Piece], stem: Path) -> list[Path]:
+    import onnx
+    from onnx.utils import Extractor
+
+    names, whole = _name_inputs(bundle), stem.with_suffix(".onnx")
+    outputs = [f"out{place}" for place in range(len(bundle))]
+    model: Any = torch.onnx.export(
+        torch.export.export(network, images), dynamo=True, verbose=False,
+        input_names=[name for own in names for name in own], output_names=outputs,
+    )  # fmt: skip
+    model.save(whole)
+    extractor = Extractor(onnx.load(whole))
+    whole.unlink()
+    files = [Path(f"{stem}.{output}.onnx") for output in outputs]
+    for file, own, output in zip(files, names, outputs, strict=True):
+        onnx.save(extractor.extract_model(own, [output]), file)
+    return files
+
+
+def _write_openvino(network: nn.Module, images: Images, bundle: Sequence[Piece], stem: Path) -> list[Path]:
+    silence_openvino()
+    import openvino
+
+    model = convert_to_openvino(torch.export.export(network, images))
+    inputs = iter(model.get_parameters())
+    files = [Path(f"{stem}.out{place}.xml") for place in range(len(bundle))]
+    for piece, file, output in zip(bundle, files, model.get_results(), strict=True):
+        own = openvino.Model([output], list(islice(inputs, len(piece.inputs))))
+        openvino.save_model(own, file, compress_to_fp16=False)
+    return files
+
+
+def _write_ncnn(network: nn.Module, images: Images, bundle: Sequence[Piece], stem: Path) -> list[Path]:
+    """Write one file of all: ncnn works out no more than what the output needs that it is asked for."""
+    file = Path(f"{stem}.ncnn.param")
+    run_pnnx(network, images, file)
+    return [file for _ in bundle]
+
+
+_WRITERS: dict[str, Callable[[nn.Module, Images, Sequence[Piece], Path], list[Path]]] = {
+    "onnx": _write_onnx,
+    "openvino": _write_openvino,
+    "ncnn": _write_ncnn,
+}
+
+
 def _name_inputs(pieces: Sequence[Piece]) -> list[list[str]]:
-    return [[f"images{place}_{i}" for i in range(len(piece.inputs))] for place, piece in enumerate(pieces)]
+    numbers = count()
+    return [[f"in{next(numbers)}" for _ in piece.inputs] for piece in pieces]
 
 
 def _make_bundles(pieces: Sequence[Piece]) -> list[list[Piece]]:

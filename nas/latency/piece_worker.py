@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.latency.worker import measure_wait, prepare_timing, stop_collecting
+from nas.latency.turns import measure_wait, prepare_timing, stop_collecting
 from nas.lines import serve
 
 _FEWEST_RUNS = 3

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import NasError
-from nas.latency.summary import Latency, StageTime, Turn, compute_stage_times, summarise_turns
+from nas.latency.runtimes import RUNTIMES
+from nas.latency.stage_clocks import count_stage_macs
+from nas.latency.summary import Latency, Turn, compute_stage_times, summarise_turns
 from nas.lines import Ask, start_worker
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Workload:
     """A network in a runtime, for batches of one size. `file`: of the runtime's format; `weights`: a file of
-    safetensors, for torch's own runtimes. `plugins`: files that the operators need."""
+    safetensors, for torch's own runtimes. `plugins`: files that the operators need. `by_stage`: whether its
+    stages are timed too, where the runtime tells their time."""
 
     network: str
     architecture: Architecture
@@ -32,11 +35,13 @@ class Workload:
     file: Path | None = None
     weights: Path | None = None
     plugins: tuple[Path, ...] = ()
+    by_stage: bool = False
 
     @property
-    def has_stages(self) -> bool:
-        """Whether its stages are timed too."""
-        return self.runtime == "torch"
+    def stages(self) -> dict[str, int]:
+        """MACs of the stages that are timed too, by name in order."""
+        has_clock = RUNTIMES[self.runtime].make_clock is not None
+        return count_stage_macs(self.architecture) if self.by_stage and has_clock else {}
 
     def make_request(self) -> dict[str, Any]:
         """Return what its process is told."""
@@ -49,7 +54,7 @@ class Workload:
             "file": str(self.file or ""),
             "weights": str(self.weights or ""),
             "plugins": [str(file.absolute()) for file in self.plugins] if self.file is None else [],
-            "stages": self.has_stages,
+            "stages": list(self.stages),
         }
 
 
@@ -87,11 +92,6 @@ def shuffle_rounds(count: int, rounds: int, seed: int) -> Iterator[list[int]]:
 
 
 def _make_latency(work: Workload, turns: Sequence[Turn], memory: int | None) -> Latency:
-    stages: tuple[StageTime, ...] = ()
-    if work.has_stages:
-        from nas.latency.torch_network import count_stage_macs as macs_of
-
-        stages = compute_stage_times(turns, macs_of(work.architecture))
     return Latency(
         work.network,
         work.runtime,
@@ -100,7 +100,7 @@ def _make_latency(work: Workload, turns: Sequence[Turn], memory: int | None) -> 
         work.device,
         work.architecture.cost.macs,
         memory_bytes=memory,
-        stages=stages,
+        stages=compute_stage_times(turns, work.stages),
         **summarise_turns(turns),
     )
 

@@ -10,29 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, suggest_word
 from nas.exporters import check_installed
+from nas.latency.sessions import Apply, InferenceJob, StageClock, open_ncnn, open_onnx_session, open_openvino
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nas.graph import Architecture
     from nas.graph.piece import Piece
-
-Apply = Callable[[], object]
-"""Applies the network to its images once, and waits for the scores."""
-
-
-@dataclass(frozen=True)
-class InferenceJob:
-    """What a process is to apply. `file`: of the runtime's format; `weights`: of torch's own runtimes, which
-    build the `architecture`, None for others. `images`: a batch (N, C, H, W). `device`: as torch names it."""
-
-    file: str
-    weights: str
-    architecture: Architecture | None
-    images: NDArray[np.float32]
-    threads: int
-    device: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +24,8 @@ class Runtime:
     """A runtime. `load`: is called in a process of its own, once `libraries` are imported there.
 
     `format`: of `nas.exporters`, in which the network is written; none where it is built by torch. `needs`:
-    the libraries that are not torch, to write and load it. `on_cuda`: whether it can run there.
+    the libraries that are not torch, to write and load it. `on_cuda`: whether it can run there. `make_clock`:
+    of what times stages, in the same process; None where the runtime tells no time of a part.
     """
 
     load: Callable[[InferenceJob], Apply]
@@ -48,6 +33,7 @@ class Runtime:
     format: str | None = None
     needs: tuple[str, ...] = ()
     on_cuda: bool = False
+    make_clock: Callable[[InferenceJob], StageClock] | None = None
 
 
 def _load_torch(job: InferenceJob) -> Apply:
@@ -92,47 +78,38 @@ def _load_pt2(job: InferenceJob) -> Apply:
     return apply
 
 
-def _open_onnx_session(file: str, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-
 def _load_onnx(job: InferenceJob) -> Apply:
-    session = _open_onnx_session(job.file, job.threads)
+    session = open_onnx_session(job.file, job.threads)
     return lambda: session.run(None, {"images": job.images})
 
 
-def _load_openvino(job: InferenceJob) -> Apply:
-    import openvino
+def _make_torch_clock(job: InferenceJob) -> StageClock:
+    from nas.latency.torch_network import make_stage_clock
 
-    core = openvino.Core()
-    model = core.read_model(job.file)
-    model.reshape(list(job.images.shape))
-    settings = {
-        "INFERENCE_NUM_THREADS": job.threads,
-        "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return make_stage_clock(job)
+
+
+def _make_onnx_clock(job: InferenceJob) -> StageClock:
+    from nas.latency.stage_clocks import make_onnx_clock
+
+    return make_onnx_clock(job)
+
+
+def _make_openvino_clock(job: InferenceJob) -> StageClock:
+    from nas.latency.stage_clocks import make_openvino_clock
+
+    return make_openvino_clock(job)
+
+
+def _load_openvino(job: InferenceJob) -> Apply:
+    request = open_openvino(job.file, job.images.shape, job.threads).create_infer_request()
     return lambda: request.infer([job.images], share_inputs=True, share_outputs=True)
 
 
 def _load_ncnn(job: InferenceJob) -> Apply:
     import ncnn
 
-    net = ncnn.Net()
-    net.opt.num_threads, net.opt.use_vulkan_compute = job.threads, False
-    for load, path in (
-        (net.load_param, job.file),
-        (net.load_model, job.file.removesuffix(".param") + ".bin"),
-    ):
-        if load(path):
-            raise RuntimeError("ncnn cannot load it")
+    net = open_ncnn(job.file, job.threads)
     images = [ncnn.Mat(image).clone() for image in job.images]
 
     def apply() -> object:
@@ -184,13 +161,21 @@ def _load_litert(job: InferenceJob) -> Apply:
 
 
 RUNTIMES: dict[str, Runtime] = {
-    "torch": Runtime(_load_torch, ("torch",), on_cuda=True),
+    "torch": Runtime(_load_torch, ("torch",), on_cuda=True, make_clock=_make_torch_clock),
     "compile": Runtime(
         _load_compiled, ("torch", "torch._dynamo", "torch._inductor.compile_fx"), on_cuda=True
     ),
     "pt2": Runtime(_load_pt2, ("torch",), "pt2"),
-    "onnx": Runtime(_load_onnx, ("onnxruntime",), "onnx", ("onnx", "onnxscript", "onnxruntime")),
-    "openvino": Runtime(_load_openvino, ("openvino",), "openvino", ("openvino",)),
+    "onnx": Runtime(
+        _load_onnx,
+        ("onnxruntime",),
+        "onnx",
+        ("onnx", "onnxscript", "onnxruntime"),
+        make_clock=_make_onnx_clock,
+    ),
+    "openvino": Runtime(
+        _load_openvino, ("openvino",), "openvino", ("openvino",), make_clock=_make_openvino_clock
+    ),
     "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn")),
     "litert": Runtime(_load_litert, ("ai_edge_litert.interpreter",), "litert", ("litert_torch",)),
     "executorch": Runtime(_load_executorch, ("executorch.runtime",), "executorch", ("executorch.runtime",)),
@@ -250,16 +235,43 @@ def _load_torch_piece(data: Any, threads: int) -> Apply:
     return apply
 
 
-def _write_onnx_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
-    from nas.latency.bundle import write_pieces
+def _write_in(runtime: str) -> Callable[[Sequence[Piece], Path, Callable[[int], None]], list[Any]]:
+    def write(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
+        from nas.latency.bundle import write_pieces
 
-    return write_pieces(pieces, folder, told)
+        return write_pieces(pieces, runtime, folder, told)
+
+    return write
 
 
 def _load_onnx_piece(data: Any, threads: int) -> Apply:
-    session = _open_onnx_session(data["file"], threads)
-    images = dict(zip(data["names"], _sample_inputs(data["shapes"]), strict=True))
+    session = open_onnx_session(data["file"], threads)
+    images = dict(zip(data["inputs"], _sample_inputs(data["shapes"]), strict=True))
     return lambda: session.run(None, images)
+
+
+def _load_openvino_piece(data: Any, threads: int) -> Apply:
+    request = open_openvino(data["file"], None, threads).create_infer_request()
+    images = _sample_inputs(data["shapes"])
+    return lambda: request.infer(images, share_inputs=True, share_outputs=True)
+
+
+def _load_ncnn_piece(data: Any, threads: int) -> Apply:
+    import ncnn
+
+    net = open_ncnn(data["file"], threads)
+    images = [ncnn.Mat(array[0]).clone() for array in _sample_inputs(data["shapes"])]
+
+    def apply() -> object:
+        extractor = net.create_extractor()
+        for name, image in zip(data["inputs"], images, strict=True):
+            extractor.input(name, image)
+        status, scores = extractor.extract(data["output"])
+        if status:
+            raise RuntimeError(f"ncnn gives no output: {status}")
+        return scores
+
+    return apply
 
 
 def _sample_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
@@ -271,6 +283,8 @@ def _sample_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]
 
 PIECE_RUNTIMES: dict[str, PieceRuntime] = {
     "torch": PieceRuntime(_load_torch_piece, _describe_pieces),
-    "onnx": PieceRuntime(_load_onnx_piece, _write_onnx_pieces),
+    "onnx": PieceRuntime(_load_onnx_piece, _write_in("onnx")),
+    "openvino": PieceRuntime(_load_openvino_piece, _write_in("openvino")),
+    "ncnn": PieceRuntime(_load_ncnn_piece, _write_in("ncnn")),
 }
 """By name, of those that latency is predicted for."""

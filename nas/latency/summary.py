@@ -26,7 +26,7 @@ class Turn:
 @dataclass(frozen=True)
 class StageTime:
     """A stage of a network: its MACs of one image, and its seconds in a batch, of which 10 % of the runs had
-    less."""
+    less. What is of no stage has no name, and no MACs."""
 
     name: str
     macs: int
@@ -42,7 +42,7 @@ class Latency:
     fewer than 20 and 100 runs. `memory_bytes`: what the process takes at most while it runs beyond what the
     library alone takes, on CUDA what torch allocates there; None where the system does not say. `drift`: by
     how much the second half of the rounds was slower than the first; `waited`: the share of the time that its
-    threads waited for a core, None where it is not known. `stages`: of the runtime `torch` alone.
+    threads waited for a core, None where it is not known. `stages`: of runtimes that tell their time.
     """
 
     network: str
@@ -113,15 +113,15 @@ def summarise_turns(turns: Sequence[Turn]) -> dict[str, Any]:
     }
 
 
-def compute_stage_times(turns: Sequence[Turn], macs: dict[str, int]) -> tuple[StageTime, ...]:
-    """Return the times of stages, in the order of their MACs by name."""
+def compute_stage_times(turns: Sequence[Turn], macs: Mapping[str, int]) -> tuple[StageTime, ...]:
+    """Return the times of stages, in the order of their MACs by name, and of what is of no stage."""
     import numpy as np
 
-    runs = np.array([run for turn in turns for run in turn.stages])
-    lows = np.quantile(runs, _LOW, axis=0)
-    return tuple(
-        StageTime(name, own, float(low)) for (name, own), low in zip(macs.items(), lows, strict=True)
-    )
+    if not macs:
+        return ()
+    lows = np.quantile(np.array([run for turn in turns for run in turn.stages]), _LOW, axis=0).tolist()
+    found = [StageTime(name, own, low) for (name, own), low in zip(macs.items(), lows, strict=False)]
+    return (*found, *(StageTime("", 0, low) for low in lows[len(macs) :] if low))
 
 
 def _find_low(turns: Sequence[Turn]) -> float:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import fx
 
 from nas.graph.module import build_module
-
-if TYPE_CHECKING:
-    from nas.graph import Architecture
-    from nas.latency.runtimes import InferenceJob
+from nas.latency.sessions import InferenceJob, StageClock
+from nas.latency.turns import repeat
 
 
 def build(job: InferenceJob) -> fx.GraphModule:
@@ -26,23 +23,12 @@ def build(job: InferenceJob) -> fx.GraphModule:
     return network.eval().to(job.device)
 
 
-def count_stage_macs(architecture: Architecture) -> dict[str, int]:
-    """Return the MACs of each stage by name, in order: a stage is what shares the first part of its name."""
-    macs: dict[str, int] = {}
-    for node in architecture.nodes:
-        name = node.name.partition(".")[0]
-        macs[name] = macs.get(name, 0) + architecture.compute_node_cost(node).macs
-    return macs
-
-
-def make_stage_clock(job: InferenceJob) -> Callable[[], list[float]]:
-    """Return what applies the network once, and tells the seconds of each of its stages in order.
+def make_stage_clock(job: InferenceJob) -> StageClock:
+    """Return what applies the network some times, and tells the seconds of each of its stages in order.
 
     The clock is read between stages: on CUDA by events of the stream, so that nothing waits.
     """
     network, images = build(job), torch.from_numpy(job.images).to(job.device)
-    assert job.architecture is not None
-    order = list(count_stage_macs(job.architecture))
     marks: list[float | torch.cuda.Event] = []
 
     def mark() -> None:
@@ -73,9 +59,13 @@ def make_stage_clock(job: InferenceJob) -> Callable[[], list[float]]:
         if job.device != "cpu":
             torch.cuda.synchronize()
         seconds = dict(zip(begun, measure_spans(marks), strict=True))
-        return [seconds.get(name, 0.0) for name in order]
+        return [seconds.get(name, 0.0) for name in job.stages]
 
-    return apply
+    def time_stages() -> list[list[float]]:
+        apply()
+        return repeat(apply)
+
+    return time_stages
 
 
 def make_event() -> torch.cuda.Event:

@@ -5,25 +5,15 @@ Started as `python -m nas.latency.worker`.
 
 from __future__ import annotations
 
-import gc
-import importlib
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from nas.exporters.quiet import silence_onnx_runtime
+from nas.latency.turns import measure_wait, prepare_timing, repeat, stop_collecting
 from nas.lines import serve
-from nas.malloc import keep_memory
 
-T = TypeVar("T")
-
-_FEWEST_RUNS = 5
-_TURN_S = 0.05
-"""A turn takes so many runs and seconds at least, but no new run is begun after `_LONGEST_S`."""
-_LONGEST_S = 0.5
 _WARM_RUNS = 3
 
 
@@ -38,7 +28,8 @@ class _LoadedNetwork:
     def __init__(self, request: Mapping[str, Any]) -> None:
         import numpy as np
 
-        from nas.latency.runtimes import RUNTIMES, InferenceJob
+        from nas.latency.runtimes import RUNTIMES
+        from nas.latency.sessions import InferenceJob
 
         runtime, threads, device = RUNTIMES[request["runtime"]], request["threads"], request["device"]
         prepare_timing(runtime.libraries, threads)
@@ -46,17 +37,20 @@ class _LoadedNetwork:
         images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
         architecture = _read_architecture(request)
         self._before = _read_memory("VmRSS")
-        job = InferenceJob(request["file"], request["weights"], architecture, images, threads, device)
+        job = InferenceJob(
+            request["file"],
+            request["weights"],
+            architecture,
+            images,
+            threads,
+            device,
+            tuple(request["stages"]),
+        )
         self._apply = runtime.load(job)
-        self._clock: Callable[[], list[float]] | None = None
         for _ in range(_WARM_RUNS):
             self._apply()
         self._peak = self._run_peak()
-        if request["stages"]:
-            from nas.latency.torch_network import make_stage_clock
-
-            self._clock = make_stage_clock(job)
-            self._clock()
+        self._time_stages = runtime.make_clock(job) if runtime.make_clock and job.stages else list
         stop_collecting()
 
     def turn(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,10 +58,7 @@ class _LoadedNetwork:
         self._apply()
         seconds, waited = measure_wait(lambda: repeat(self._time_once), self._threads)
         waited = waited if self._device == "cpu" else None
-        stages: list[list[float]] = []
-        if self._clock is not None:
-            self._clock()
-            stages = repeat(self._clock)
+        stages = self._time_stages()
         return {"seconds": seconds, "waited": waited, "stages": stages, "peak_bytes": self._peak}
 
     def _time_once(self) -> float:
@@ -108,63 +99,6 @@ def _read_architecture(request: Mapping[str, Any]) -> Any:
 
     load_plugins(read_plugins(map(Path, request["plugins"])))
     return Architecture.from_json(request["architecture"])
-
-
-def prepare_timing(libraries: Sequence[str], threads: int) -> None:
-    """Import what a runtime needs, let torch have so many threads, and keep memory from run to run: by itself
-    glibc clears pages anew in each, for some networks, and not for others that are much alike."""
-    keep_memory()
-    silence_onnx_runtime()
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # so that OpenVINO tells nobody
-    for library in libraries:
-        importlib.import_module(library)
-    if "torch" in sys.modules:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def stop_collecting() -> None:
-    """Keep Python from looking for cycles while something is timed."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-
-
-def measure_wait(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
-    """Return what a call gives, and the share of its time that so many threads waited for a core; None where
-    the system does not say."""
-    wall, ready, busy = time.perf_counter(), _read_waiting_s(), time.process_time()
-    found = run()
-    wall, busy = time.perf_counter() - wall, time.process_time() - busy
-    waits = [] if ready is None else [((_read_waiting_s() or ready) - ready) / threads]
-    if threads == 1:
-        waits.append(wall - busy)
-    return found, max(0.0, *waits) / wall if waits else None
-
-
-def repeat(run: Callable[[], T]) -> list[T]:
-    """Return what the runs of a turn give."""
-    found: list[T] = []
-    start = time.perf_counter()
-    while (passed := time.perf_counter() - start) < _TURN_S or len(found) < _FEWEST_RUNS:
-        if found and passed > _LONGEST_S:
-            break
-        found.append(run())
-    return found
-
-
-def _read_waiting_s() -> float | None:
-    """Return the seconds that the threads of this process were ready, and had no core; only Linux says so."""
-    try:
-        tasks = list(Path("/proc/self/task").iterdir())
-    except OSError:
-        return None
-    found = 0
-    for task in tasks:
-        with suppress(OSError, IndexError, ValueError):  # a thread that has ended
-            found += int((task / "schedstat").read_text().split()[1])
-    return found / 1e9
 
 
 def _read_memory(name: str) -> int | None:

@@ -50,6 +50,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def format_lap(seconds: float) -> str:
+    """Return what one of many takes: `0.6 s` below ten seconds, else as `format_duration` has it."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else format_duration(seconds)
+
+
 def format_share(part: float) -> str:
     """Return `85 %`, and `0.4 %` below ten."""
     return f"{100 * part:.{0 if part >= 0.1 or not part else 1}f} %"

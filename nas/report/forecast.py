@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.cost import format_large
 from nas.deadline import dump_duration
 from nas.measures import SHOWN
-from nas.report.console import format_duration, open_terminal, pluralise, say, show
+from nas.report.console import format_duration, format_lap, open_terminal, pluralise, say, show
 from nas.report.search_lines import say_start
 from nas.report.tables import describe_budget, make_table
 from nas.workflows.forecast import Forecast
@@ -30,7 +30,7 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     say(
         console,
         f"{pluralise(config.trials, 'trial')} of {pluralise(config.recipe.epochs, 'epoch')}: "
-        f"{format_duration(found.trial_s)} each, {found.slots} at a time.",
+        f"{format_lap(found.trial_s)} each, {found.slots} at a time.",
     )
     if config.repeats:
         say(console, f"Then {pluralise(config.repeats, 'network')} of these again, under another seed.")

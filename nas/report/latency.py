@@ -26,7 +26,9 @@ def render_profile(profile: Profile) -> RenderableType:
     tables = (_tabulate_latencies(profile, columns) for columns in (HEADS, _NARROW))
     parts: list[RenderableType] = [make_line(describe_profile(profile)), FirstFit(*tables)]
     for one in profile.latencies:
-        parts += [make_line(f"{_format_title(one)}:"), _tabulate_stages(one)] if one.stages else []
+        parts += [make_line(_describe_stages(one)), _tabulate_stages(one)] if one.stages else []
+    if silent := dict.fromkeys(one.runtime for one in profile.latencies if not one.stages):
+        parts.append(make_line(f"No time by stage in {', '.join(silent)}, where none is told."))
     parts += [make_line(f"Known to be slow: {text}.") for text in profile.warnings]
     parts += [make_line(text) for text in list_profile_doubts(profile)]
     return Group(*parts)
@@ -81,14 +83,22 @@ def list_profile_doubts(profile: Profile) -> list[str]:
     ]
 
 
+def _describe_stages(one: Latency) -> str:
+    whole, total = one.low_s, sum(stage.low_s for stage in one.stages)
+    return (
+        f"{_format_title(one)}: stages sum up to {format_ms(total)} ms, {_format_share(total, whole)} of the "
+        f"{format_ms(whole)} ms of the whole"
+    )
+
+
 def _tabulate_stages(one: Latency) -> RenderableType:
     rows = make_table("stage", ">MACs", ">of all", ">10 % ms", ">of all")
     rows.padding = (0, 1, 0, 0)
     macs, seconds = sum(s.macs for s in one.stages), sum(s.low_s for s in one.stages)
     for stage in one.stages:
         rows.add_row(
-            stage.name, format_count(stage.macs), _format_share(stage.macs, macs), format_ms(stage.low_s),
-            _format_share(stage.low_s, seconds),
+            stage.name or "(of no stage)", format_count(stage.macs), _format_share(stage.macs, macs),
+            format_ms(stage.low_s), _format_share(stage.low_s, seconds),
         )  # fmt: skip
     return rows
 

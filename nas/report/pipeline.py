@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nas.errors import make_printable
 from nas.report.calibration import print_calibration
 from nas.report.claims import VersusScreen, print_verdict
 from nas.report.console import format_duration, pluralise, say, show
 from nas.report.documents import Document
+from nas.report.heartbeat import waiting
 from nas.report.latency import render_profile
 from nas.report.scaled import print_scaled
 from nas.report.search_lines import print_outcome, print_result
@@ -30,6 +30,12 @@ _SCREENS: dict[str, Callable[[Console], Any]] = {
     "train": TrainScreen,
     "versus": VersusScreen,
 }
+_DOING = {
+    "scale": "Scaling the network",
+    "export": "Exporting the network, and checking it",
+    "report": "Writing the report",
+}
+"""What steps without a screen do, which tell facts; a profile tells what it does."""
 _PRINTED: dict[str, Callable[[Any, Console], None]] = {
     "search": print_outcome,
     "calibrate": print_calibration,
@@ -60,8 +66,8 @@ class PipelineScreen(PipelineObserver):
             with _SCREENS[step](self._console) as screen:
                 yield screen
             return
-        with self._console.status("") as status:
-            yield lambda text: status.update(make_printable(text).replace("[", "\\[").capitalize())
+        with waiting(_DOING.get(step, "")) as tell:
+            yield (lambda text: say(self._console, text)) if step in _DOING else tell
 
     def planned(self, steps: Sequence[str], folder: Path) -> None:
         self._steps = steps

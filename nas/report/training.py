@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nas.cost import format_large
 from nas.errors import make_printable
-from nas.report.console import format_duration, pluralise, say, show
+from nas.report.console import format_duration, format_lap, pluralise, say, show
 from nas.report.decoding import LowerLines
 from nas.report.heartbeat import Heartbeat
 from nas.report.tables import make_table
@@ -230,5 +230,5 @@ def print_forecast(found: TrainForecast, console: Console) -> None:
     say(
         console,
         f"A training takes about {format_duration(found.seconds)}: {pluralise(found.epochs, 'epoch')} of "
-        f"{format_duration(found.epoch_s)}, {found.images_per_s:,.0f} images per second on {found.device}.",
+        f"{format_lap(found.epoch_s)}, {found.images_per_s:,.0f} images per second on {found.device}.",
     )

@@ -66,7 +66,7 @@ class BudgetKeys(Config):
     budget: Annotated[
         tuple[str, ...],
         Kind(
-            "a list of limits; write them as text, such as [memory=8M]",
+            "a list of limits; write them as text, such as [memory=8M], or budget_flops: 400M",
             lambda v: isinstance(v, tuple) and all(isinstance(one, str) and one for one in v),
         ),
         Option(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nas.errors import InputError
 from nas.files import read_given_text
 from nas.runs.config import SearchConfig, merge
 from nas.settings import name_keys
@@ -25,6 +26,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
     data: Any = to_plain_data(read_yaml(read_given_text(path), str(path)))
     if isinstance(data, dict):
+        if isinstance(data.get("search"), dict):
+            raise InputError(f"{path}: has steps, as 'search'; give such a file to nas run")
         data = name_keys(data, str(path))
     SearchConfig.from_data({"space": "given later", **data} if isinstance(data, dict) else data, str(path))
     return dict(data)

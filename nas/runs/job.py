@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,17 @@ _NAME = "job.yaml"
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """The name of a job, and the address that its cluster had for who submitted it."""
+    """The name of a job, and the address that its cluster had for who submitted it. `received`: whether the
+    cluster has said that it has it, which is noted before it is sent too."""
 
     name: str
     address: str
+    received: bool = True
 
     def write(self, run: Path) -> None:
         """Note the job in a run folder."""
-        write_atomically(run / _NAME, f"job: {self.name}\naddress: {self.address}\n")
+        received = str(self.received).lower()
+        write_atomically(run / _NAME, f"job: {self.name}\naddress: {self.address}\nreceived: {received}\n")
 
     @classmethod
     def read(cls, run: Path) -> ClusterJob:
@@ -32,7 +36,16 @@ class ClusterJob:
         file = run / _NAME
         data = to_plain_data(read_yaml(read_text(file), str(file)))
         found = data if isinstance(data, Mapping) else {}
-        return cls(str(found.get("job", "")), str(found.get("address", "")))
+        return cls(
+            str(found.get("job", "")), str(found.get("address", "")), found.get("received", True) is not False
+        )
+
+    @staticmethod
+    def remove(run: Path) -> None:
+        """Remove the note of a job that no cluster has, and the folder where it has nothing else."""
+        (run / _NAME).unlink(missing_ok=True)
+        with suppress(OSError):  # there are other files in it
+            run.rmdir()
 
 
 def has_job(run: Path) -> bool:

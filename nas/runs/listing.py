@@ -200,7 +200,9 @@ def _read_pipeline(folder: PipelineFolder) -> ListedRun:
 
 def _read_submitted(path: Path) -> ListedRun:
     job = ClusterJob.read(path)
-    note = f"as job {job.name}, to the cluster that was at {job.address}"
+    cluster = f"the cluster that was at {job.address}"
+    to = f"to {cluster}" if job.received else f"which {cluster} may not have received"
+    note = f"as job {job.name}, {to}"
     return ListedRun(path, "search", Phase.SUBMITTED, _find_date(path), note=note)
 
 

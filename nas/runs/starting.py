@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from nas.errors import InputError
 from nas.kinds import BOOLEAN
 from nas.runs.common import TRIAL_OF_RUN
 from nas.settings import Config, Option
+
+if TYPE_CHECKING:
+    from nas.runs.config import SearchConfig
 
 _PANEL = "Start"
 
@@ -55,3 +58,14 @@ class StartConfig(Config):
             )
         if self.dry_run and self.submit:
             raise InputError("dry-run: is done on this machine alone; leave out --submit, or --dry-run")
+
+
+def check_join(config: SearchConfig, name: str | None, join: bool) -> None:
+    """Raise InputError where it is not said which study is to be joined."""
+    if join and not (config.storage and name):
+        raise InputError("--join: a study is in a database and has a name; add --storage and --name")
+    if join and config.has_latency:
+        raise InputError(
+            "--join: latency is predicted by the table of the driver that began the study, and each driver "
+            "has one of its own; leave out --join, or limit MACs with --budget-flops"
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.errors import InputError
 from nas.kinds import dump_value
 from nas.runs.config import SearchConfig
+from nas.runs.folder import RunExists
 from nas.serving import SETTINGS
 from nas.serving.open_run import OpenRun
 from nas.training.base import Metric
@@ -42,8 +43,16 @@ def init_run(
     """
     _check_settings(config)
     place = partial(check_place, config, Path(runs), name, config.space)
-    prepared = prepare(config, Elsewhere(metric or Metric("score")), plugins, observer, place)
-    session = start(prepared, Path(runs), name, config.space)
+    try:
+        prepared = prepare(config, Elsewhere(metric or Metric("score")), plugins, observer, place)
+        session = start(prepared, Path(runs), name, config.space)
+    except RunExists:
+        if name is None:
+            raise
+        path = Path(runs) / name
+        raise RunExists(
+            f"{path}: exists already; go on with 'nas ask {path}', or choose another --name"
+        ) from None
     return OpenRun(session.folder, session.space, observer or Observer())
 
 

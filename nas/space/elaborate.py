@@ -21,7 +21,7 @@ from nas.blocks.builder import Parts
 from nas.graph import Architecture, simplify_part
 from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError, Zero
 from nas.ops.arguments import Channels
-from nas.ops.base import expect_image
+from nas.ops.base import expect_image, format_shape
 from nas.space.cell_places import (
     SOMETIMES_ZERO,
     ZEROS_OF,
@@ -257,6 +257,11 @@ def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
     (option A); `auto` is identity where shapes agree, else projection.
     """
     side = x
+    if shortcut == "identity" and x.shape != y.shape:
+        raise ShapeError(
+            f"shortcut identity needs a body that gives the shape of its input, {format_shape(x.shape)}, got "
+            f"{format_shape(y.shape)}; give the body these channels and stride 1, or write shortcut: auto"
+        )
     if shortcut == "projection" or (shortcut == "auto" and x.shape != y.shape):
         side = net.conv_norm_act(x, y.channels, 1, _find_stride(x, y), act="none", name="shortcut")
     elif shortcut in ("pooled", "padded"):

@@ -58,6 +58,11 @@ def _read_settings(what: Path | str | Mapping[str, Any], where: str) -> dict[str
         raise InputError(f"{where}: wanted steps with their settings, such as search: {{space: mbconv}}")
     for step, settings in data.items():
         if step not in STEPS:
+            if step in SearchConfig.settings():
+                raise InputError(
+                    f"{where}: '{step}' is a setting of a search, and no step; write "
+                    f"search: {{{step}: ...}}, or give a file of these settings to nas search --config"
+                )
             raise InputError(f"{where}: unknown step '{step}'{suggest_word(str(step), list(STEPS))}")
         if settings is not None and not isinstance(settings, Mapping):
             raise InputError(

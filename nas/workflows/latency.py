@@ -47,9 +47,10 @@ def time_parts(
 ) -> LatencyTable:
     """Return the table of latencies of a space on this device, as a search with a limit of latency uses it.
 
-    It is measured where there is none yet, or `anew`, and kept in the user's cache folder. `runtime`: torch
-    or onnx, with so many `threads`. `side`: of the input that the space is fitted to; `classes`: that its
-    networks are counted with, else its own. `plugins`: files of its blocks. `progress` is told what is done.
+    It is measured where there is none yet, or `anew`, and kept in the user's cache folder. `runtime`: torch,
+    onnx, openvino or ncnn, with so many `threads`. `side`: of the input that the space is fitted to;
+    `classes`: that its networks are counted with, else its own. `plugins`: files of its blocks. `progress` is
+    told what is done.
 
         >>> import nas
         >>> table = nas.time_parts("tiny.yaml", runtime="torch")
@@ -89,8 +90,9 @@ def check_runtime(runtime: str, threads: int) -> None:
     threads than may run."""
     if runtime in RUNTIMES and runtime not in PIECE_RUNTIMES:
         more = f". {describe_limits(runtime)}" if runtime in XNNPACK else ""
+        *first, last = PIECE_RUNTIMES
         raise InputError(
-            f"--runtime: latency is predicted for {' and '.join(PIECE_RUNTIMES)}, not for '{runtime}'; name "
+            f"--runtime: latency is predicted for {', '.join(first)} and {last}, not for '{runtime}'; name "
             f"one of them, and measure the result with nas profile{more}"
         )
     find_runtime(runtime)

@@ -237,6 +237,7 @@ def _list_workloads(
                 file,
                 weights,
                 tuple(map(Path, plugins)),
+                by_stage=True,
             )
 
 

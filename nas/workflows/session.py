@@ -22,6 +22,7 @@ from nas.runs.folder import RunExists, RunFolder, choose_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.measured import MeasuredLatencies
 from nas.runs.posterior import mark_believed
+from nas.runs.starting import check_join
 from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import dump_space
@@ -119,17 +120,6 @@ class Session(Prepared):
         """What trains."""
         labels = {"run": self.folder.path.name, "sampler": self.config.sampler}
         return make_executor(self.config.executor, count_trial_gpus(self.config), self.way_out, labels)
-
-
-def check_join(config: SearchConfig, name: str | None, join: bool) -> None:
-    """Raise InputError where it is not said which study is to be joined."""
-    if join and not (config.storage and name):
-        raise InputError("--join: a study is in a database and has a name; add --storage and --name")
-    if join and config.has_latency:
-        raise InputError(
-            "--join: latency is predicted by the table of the driver that began the study, and each driver "
-            "has one of its own; leave out --join, or limit MACs with --budget-flops"
-        )
 
 
 def check_place(config: SearchConfig, runs: Path, name: str | None, like: str, join: bool = False) -> None:

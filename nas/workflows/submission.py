@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,12 +19,12 @@ from nas.files import make_folder
 from nas.importing import FileFunction, read_file
 from nas.passwords import SecretUrl
 from nas.runs.config import SearchConfig
-from nas.runs.folder import RunFolder
-from nas.runs.job import ClusterJob
+from nas.runs.folder import RunExists, RunFolder
+from nas.runs.job import ClusterJob, has_job
+from nas.runs.starting import check_join
 from nas.space import dump_space, load_space
 from nas.space.library import find_space, list_spaces
 from nas.space.plugins import Plugin, load_plugins, read_plugins
-from nas.workflows.session import check_join
 
 _ASK_S = 120.0
 """Seconds that a cluster may take to begin another process, and that to answer."""
@@ -108,7 +109,7 @@ def submit(
 
     What it needs of this machine's files is sent: the space, plugins, the evaluator, a data set's function
     and networks to start from. Paths of images are to be the same there. `join`: as of `nas.search`. Raises
-    InputError.
+    InputError, RunExists for a name that was submitted before, NasError where the cluster does not take it.
     """
     from nas.execution.ray_jobs import Jobs
 
@@ -116,26 +117,71 @@ def submit(
     if address == "local":
         raise InputError("--submit: there is no cluster; give --address auto or http://HOST:8265")
     check_join(config, name, join)
-    path = RunFolder.find_place(Path(runs), name, config.space)
+    path = _find_place(Path(runs), name, config.space)
     with tempfile.TemporaryDirectory(prefix="nas-submit-") as sent:
         flags = _pack(config, read_plugins(plugins), Path(sent), join)
         jobs = Jobs(address)
+        job = _note_job(path, jobs)
         shown = f"nas search {config.space} --name {path.name}"
-        job = jobs.submit(Path(sent), path.name, ["search", *flags, "--name", path.name], {"command": shown})
-    make_folder(path)
-    ClusterJob(job, jobs.address).write(path)
-    return Submitted(RunFolder(path), job, jobs)
+        try:
+            jobs.submit(job.name, Path(sent), ["search", *flags, "--name", path.name], {"command": shown})
+        except NasError:
+            with suppress(NasError):  # it is not known who has it
+                if not jobs.has(job.name):
+                    ClusterJob.remove(path)
+            raise
+    replace(job, received=True).write(path)
+    return Submitted(RunFolder(path), job.name, jobs)
+
+
+def _find_place(runs: Path, name: str | None, like: str) -> Path:
+    """Return where the run folder is, of a name whose job was noted, or is to be made, as
+    `RunFolder.find_place` does."""
+    if name and has_job(runs / name) and not RunFolder(runs / name).manifest_file.is_file():
+        return runs / name
+    return RunFolder.find_place(runs, name, like)
+
+
+def _note_job(path: Path, jobs: Any) -> ClusterJob:
+    """Return the job of a run, noted in its folder before it is sent: who is killed meanwhile leaves none
+    that nobody knows. One that was noted and never came is sent again under its name, which a cluster takes
+    once. Raises RunExists where it did come."""
+    from nas.execution.ray_jobs import check_job, name_job
+
+    if not has_job(path):
+        make_folder(path)
+        job = ClusterJob(name_job(path.name), jobs.address, received=False)
+        job.write(path)
+        return job
+    job = ClusterJob.read(path)
+    if job.received or job.address != jobs.address or jobs.has(check_job(job.name)):
+        again = f"nas attach {quote(str(path))} --address {quote(job.address)}"
+        raise RunExists(
+            f"{path}: was submitted already, as job {job.name}; follow it with: {again}, or choose another "
+            "--name"
+        )
+    return job
 
 
 def attach(run: Path, address: str) -> Submitted:
-    """Return the search that a run folder is of. Raises InputError for a folder of none.
+    """Return the search that a run folder is of. Raises InputError for a folder of none, and for a job that
+    was noted and that its cluster has not received.
 
     `address`: of its cluster, which gets this machine's token; what the folder says is not connected to.
     """
     from nas.execution.ray_jobs import Jobs, check_job
 
     job = ClusterJob.read(run)
-    return Submitted(RunFolder(run), check_job(job.name), Jobs(address))
+    check_job(job.name)
+    jobs = Jobs(address)
+    if not job.received:
+        if not jobs.has(job.name):
+            raise InputError(
+                f"{run}: the Ray cluster at address '{address}' has not received job {job.name}; where what "
+                f"was to send it has ended, submit again with --name {quote(run.name)}, or remove the folder"
+            )
+        replace(job, received=True).write(run)
+    return Submitted(RunFolder(run), job.name, jobs)
 
 
 def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path, join: bool = False) -> list[str]:

@@ -267,6 +267,12 @@ def test_two_names_of_another_setting(command: tuple[str, ...], one: str, other:
             "{budget-flops: 3M, budget_flops: 4M}",
             "budget_flops: is given twice, also as budget-flops; keep one",
         ),
+        ("{search: {trials: 3}, report: }", "has steps, as 'search'; give such a file to nas run"),
+        (
+            "budget: 20M",
+            "budget: '20M' is not a list of limits; write them as text, such as [memory=8M], or "
+            "budget_flops: 400M",
+        ),
         ("{budget_flops: 3M, budget_macs: 4M}", "unknown key 'budget_macs'; did you mean 'budget_flops'?"),
     ],
 )

@@ -64,15 +64,15 @@ def run(finished: tuple[Path, Said], tmp_path: Path) -> Path:
 # Quick answers
 
 
-def imported(*arguments: str) -> tuple[list[str], str]:
-    """What of HEAVY a command imports, and what it prints."""
-    code = (
+def imported(*arguments: str, code: int | None = None) -> tuple[list[str], str]:
+    """What of HEAVY a command that ends with a code imports, and what it prints."""
+    text = (
         "import sys\nfrom nas.cli import main\n"
         f"sys.argv = ['nas', *{list(arguments)!r}]\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"try:\n    main()\nexcept SystemExit as end:\n    assert (end.code or None) == {code}, end.code\n"
         f"print('imported:', *[m for m in {HEAVY!r} if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     out, _, modules = done.stdout.rpartition("imported:")
     return modules.split(), out
 
@@ -98,6 +98,12 @@ def test_a_list_of_commands_says_what_each_does_without_its_module() -> None:
     assert "nas.cli.app" in modules and "nas.settings" not in modules
     said = " ".join(out.replace("│", " ").split())
     assert "show Show a space" in said
+
+
+@pytest.mark.parametrize("command", ["resume", "train", "versus"])
+def test_what_is_not_there_is_told_before_torch_is_loaded(command: str) -> None:
+    modules, _ = imported(command, "nowhere", code=2)
+    assert not UNNEEDED & set(modules)
 
 
 @pytest.mark.parametrize(

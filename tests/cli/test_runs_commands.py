@@ -331,6 +331,9 @@ def test_a_search_on_a_cluster(folder: Path) -> None:
         "Fetch its results with: nas attach runs/far --address ADDRESS\n"
     )
     assert document("runs/far")["note"] in said.out
+    ClusterJob("nas-far-0a1b2c3d", "http://host:8265", received=False).write(Path("runs/far"))
+    note = "as job nas-far-0a1b2c3d, which the cluster that was at http://host:8265 may not have received"
+    assert document("runs/far")["note"] == note
     said = nas("stop", "runs/far")
     assert said == Said(
         2, "", "error: runs/far: runs on a cluster; stop it with: nas stop runs/far --address ADDRESS\n"

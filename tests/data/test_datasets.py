@@ -472,7 +472,8 @@ def test_arrays_of_images_and_labels(tmp_path: Path, images: np.ndarray, channel
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"images": PIXELS}, "there is no array 'labels' among images"),
+        ({"images": PIXELS}, "there is no array 'labels' among images; write them by numpy.savez("
+         "FILE, images=..., labels=...), or by the names of MedMNIST or Keras"),
         ({"images": PIXELS * 1j, "labels": LABELS}, "images are complex128 of shape (12, 8, 8, 3); they must "
          "be numbers of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1, 3 or, with alpha, 4 channels"),
         ({"images": PIXELS[..., :2], "labels": LABELS}, "images have the shape (12, 8, 8, 2); they must be "),
@@ -843,10 +844,22 @@ def test_paths_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_file_of_no_kind(tmp_path: Path) -> None:
     (file := tmp_path / "notes.txt").touch()
     assert message(str(file)).startswith(f"data set '{file}' is a file of no kind that is known; allowed: ")
+    for name in ("photos.zip", "photos.tar.gz", "photos.7Z"):
+        (file := tmp_path / name).touch()
+        assert message(str(file)) == (
+            f"data set '{file}' is an archive, and none is unpacked; unpack it, and name the folder"
+        )
 
 
-def test_a_folder_without_its_prefix(tmp_path: Path) -> None:
-    assert message(str(tmp_path)) == f"data set '{tmp_path}' is a folder: write imagefolder:{tmp_path}"
+def test_a_folder_of_no_kind(tmp_path: Path) -> None:
+    assert message(str(tmp_path)) == (
+        f"data set '{tmp_path}' is a folder without folders of classes and without a data set; put the "
+        f"images into {tmp_path}/CLASS/, one folder for each class, or name their table by csv:FILE"
+    )
+    for kind, what in (("csv", "table"), ("npz", "npz file")):
+        assert message(f"{kind}:{tmp_path}").startswith(
+            f"data set {kind}:{tmp_path}: is a folder; name the {what} in it, or write imagefolder:{tmp_path}"
+        )
 
 
 def test_an_image_folder_without_a_path() -> None:

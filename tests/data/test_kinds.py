@@ -425,6 +425,12 @@ def test_a_shard_that_changes_is_decoded_anew(tmp_path: Path) -> None:
             {"0.png": encode(0), "1.cls": b"cat"},
             "own.tar: 0.png has no class beside it; a sample is an image",
         ),
+        (
+            {"photos/cat/0.png": encode(0)},
+            "own.tar: photos/cat/0.png has no class beside it; a sample is an image and its class, such as "
+            "000.jpg and 000.cls, or a label in 000.json; where folders name the classes, unpack it, and "
+            "write imagefolder:FOLDER",
+        ),
         ({"0.png": encode(0), "0.cls": b" "}, "own.tar: 0.cls says no class (it is empty)"),
         (
             {"0.png": encode(0), "0.cls": b"x" * 2000},

@@ -66,8 +66,10 @@ def test_a_trial_that_dies_is_one_failure(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_once_costs_no_trial(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=3)
-    ChildExecutor().run(s, Dying(tmp_path / "log", {1: "is killed, then lives"}), heard)
+    asked = "is asked to end, then is asked to end, then lives"  # which is none of the network's doing
+    ChildExecutor().run(s, Dying(tmp_path / "log", {0: asked, 1: "is killed, then lives"}), heard)
     assert [str(trial.failure) for trial in s.trials] == ["nan_loss: as told"] * 3
+    assert heard.of(0) == ["started", 1, "started", 1, "started", 1, "failed"]
     assert heard.of(1) == ["started", 1, "started", 1, "failed"] and heard.of(2) == ["started", 1, "failed"]
 
 

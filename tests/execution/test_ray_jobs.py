@@ -306,6 +306,65 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
     )
 
 
+KILLED = """\
+import os
+import signal
+import sys
+from nas.execution.ray_jobs import JobSubmissionClient
+from nas.runs.config import SearchConfig
+from nas.workflows.submission import submit
+
+send = JobSubmissionClient.submit_job
+
+def send_or_die(*args, **options):
+    if sys.argv[2] == "after":
+        send(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+JobSubmissionClient.submit_job = send_or_die
+config = SearchConfig.from_data({"space": "tiny.yaml", "address": sys.argv[1], "evaluator": "own.py:train",
+    "trials": 1, "recipe": {"epochs": 1}})
+submit(config, name=sys.argv[2])
+"""
+"""A client that is killed before or after its job is sent."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("tiny_folder")
+def test_a_job_is_known_whenever_its_client_is_killed(cluster: Cluster) -> None:
+    Path("own.py").write_text(OWN)
+    at = ("--address", str(cluster.dashboard))
+    for when in ("before", "after"):
+        command = [sys.executable, "-c", KILLED, str(cluster.dashboard), when]
+        killed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+        note = json.loads(nas("status", f"runs/{when}", "--format", "json").out)["note"]
+        assert note.endswith(f"the cluster that was at {cluster.dashboard} may not have received")
+    job = ClusterJob.read(Path("runs/before"))
+    for verb in ("attach", "stop"):
+        said = apart(verb, "runs/before", *at)
+        assert (said.code, said.err) == (
+            2,
+            f"error: runs/before: the Ray cluster at address '{cluster.dashboard}' has not received job "
+            f"{job.name}; where what was to send it has ended, submit again with --name before, or remove "
+            "the folder\n",
+        )
+    search = ("search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", "1", "--epochs", "1")
+    again = apart(*search, "--submit", *at, "--name", "before")
+    assert again.code == 0 and f" as job {job.name}.\n" in again.out and "[1/1]" in again.out
+    known = ClusterJob.read(Path("runs/after"))
+    refused = apart(*search, "--submit", *at, "--name", "after")
+    assert (refused.code, refused.err) == (
+        2,
+        f"error: runs/after: was submitted already, as job {known.name}; follow it with: nas attach "
+        f"runs/after --address {cluster.dashboard}, or choose another --name\n",
+    )
+    came = apart("attach", "runs/after", *at)
+    assert came.code == 0 and "[1/1]" in came.out and (Path("runs/after") / "best.py").is_file()
+    assert ClusterJob.read(Path("runs/after")) == ClusterJob(known.name, known.address)
+
+
 OTHER_NAS = """\
 import sys
 from nas.execution import ray_jobs
@@ -316,7 +375,16 @@ ray_jobs.__version__ = "0.0.7"
 said = []
 config = SearchConfig.from_data({"space": "tiny.yaml", "address": sys.argv[1]})
 submitted = submit(config, name="other")
+tail, late = submitted.jobs._client.tail_job_logs, []
+
+async def tail_to_the_end(job):
+    async for chunk in tail(job):
+        yield chunk
+    late.append(job)
+
+submitted.jobs._client.tail_job_logs = tail_to_the_end
 assert submitted.follow(said.append) == 2 and not submitted.fetch()
+assert not late  # Ray ends what it prints three seconds after the job
 assert "and the machine that submits nas 0.0.7; install the same on both" in "".join(said)
 jobs = [job.submission_id for job in submitted.jobs._client.list_jobs()]
 assert [name for name in jobs if name.startswith("nas-other-")] == [submitted.job]

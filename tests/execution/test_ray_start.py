@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -55,7 +56,7 @@ def test_processes_that_begin_with_ray_train_the_trials(
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     queue, heard = start(tmp_path, trials=4)
-    fake = Fake(tmp_path / "log", epoch_s=0.2)
+    fake = Fake(tmp_path / "log", epoch_s=0.8)  # long enough for both to get one on a busy machine
     with keep_ready(ExecutorConfig(workers=2)) as begin:
         begin()
         with start_ray("local", dashboard=True):
@@ -100,6 +101,26 @@ def test_ray_leaves_what_it_leaves_in_its_own_folder(tmp_path: Path, monkeypatch
         assert [*Path(node.get_session_dir_path()).glob("pymp-*/listener-*")]
         assert os.environ["TMPDIR"] == str(tmp_path)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
+def test_ray_that_starts_here_takes_less_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's own intervals count, and those of this process are as they were."""
+    from nas.execution.ray_idle import INTERVALS
+    from nas.execution.ray_start import start_ray
+
+    monkeypatch.setenv("REPORTER_UPDATE_INTERVAL_MS", "7000")
+    with start_ray("local", dashboard=True):
+        lines = {pid: _command_line(pid).decode() for pid in descendants(os.getpid())}
+        shown = {name for line in lines.values() for name in re.findall(r"^ray-dashboard-(\w+)-", line)}
+        assert shown >= {"EventHead", "JobHead", "MetricsHead", "NodeHead", "ReportHead", "StateHead"}
+        assert not shown & {"DataHead", "ServeHead", "TrainHead"}
+        (raylet,) = (pid for pid, line in lines.items() if "raylet/raylet" in line.split("\0")[0])
+        told = Path(f"/proc/{raylet}/environ").read_text().split("\0")
+        assert {f"{name}={value}" for name, value in INTERVALS.items()} - {*told} == {
+            "REPORTER_UPDATE_INTERVAL_MS=10000"
+        }
+    assert os.environ.keys() & INTERVALS.keys() == {"REPORTER_UPDATE_INTERVAL_MS"}
 
 
 def test_what_is_swapped_is_back_however_it_ends() -> None:

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from clusters import descendants
 from command_line import nas as run_nas
 from logs import scalars
 from torchvision import models
@@ -68,12 +69,12 @@ def test_losses_of_one_and_of_two_workers_are_equal() -> None:
 
 
 def workers() -> list[int]:
-    """Return the processes of Ray Train's workers."""
+    """Return the processes of Ray Train's workers, but for those of other tests that run meanwhile."""
     found = []
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in descendants(os.getpid()):
         with suppress(OSError):
-            if b"RayTrainWorker" in line.read_bytes():
-                found.append(int(line.parts[2]))
+            if b"RayTrainWorker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
     return found
 
 

@@ -120,14 +120,18 @@ def test_a_worker_that_dies_late_has_not_run_out_of_time(tmp_path: Path) -> None
 
 
 def test_a_worker_that_ends_itself(tmp_path: Path) -> None:
-    """It is tried twice, and its failure says by which exit code, or signal and where."""
+    """It is tried twice, and its failure says by which exit code, or signal and where. One that was asked to
+    end is tried again."""
     deaths = {
         "raises SystemExit": "2 times; its process ended with exit code 3",
         "segfaults": "2 times; its process was ended by SIGSEGV (dying.py:",
     }
-    s, heard = start(tmp_path, trials=len(deaths))
-    make_executor().run(s, Dying(tmp_path / "log", dict(enumerate(deaths))), heard)
-    for trial, words in zip(s.trials, deaths.values(), strict=True):
+    s, heard = start(tmp_path, trials=len(deaths) + 1)
+    asked = "is asked to end, then is asked to end, then lives"
+    make_executor().run(s, Dying(tmp_path / "log", dict(enumerate([*deaths, asked]))), heard)
+    *died, lived = s.trials
+    assert str(lived.failure) == "nan_loss: as told" and heard.of(lived.number).count("started") == 3
+    for trial, words in zip(died, deaths.values(), strict=True):
         assert trial.failure is not None and trial.failure.reason is FailureReason.WORKER_DIED
         assert trial.failure.message.startswith(words) and "\n" not in trial.failure.message
         assert list(trial.curve) == [1] and trial.result.epochs == 1

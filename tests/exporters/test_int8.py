@@ -301,6 +301,22 @@ def test_what_gains_nothing_is_named(act: str, se: str, said: list[str]) -> None
     assert len(list(find_int8_costs(network, "pt2"))) == 1
 
 
+def test_onnx_pools_whole_maps_in_integers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """torch.export makes a mean of such a pool, of which ONNX Runtime has no integers."""
+    import onnx
+
+    network = parse_space(ACTS.replace("ACT", "relu").replace("SE", "0.25"), "acts.yaml").architecture()
+    images = np.random.default_rng(1).standard_normal((8, 3, 32, 32), np.float32)
+    exporter = find_quantized("onnx", Calibration(images, TARGETS["vnni"]))
+    (file,) = exporter.write(tmp_path, "a", network, None, title="T", facts={})
+    assert "initializer" not in capfd.readouterr().err  # that is left over
+    nodes = onnx.load(file).graph.node
+    made = {output: node.op_type for node in nodes for output in node.output}
+    pools = [node for node in nodes if node.op_type in ("GlobalAveragePool", "ReduceMean")]
+    assert [node.op_type for node in pools] == 2 * ["GlobalAveragePool"]  # of SE, and of the classifier
+    assert [made[node.input[0]] for node in pools] == 2 * ["DequantizeLinear"]
+
+
 # The other formats
 
 
@@ -341,6 +357,38 @@ def test_openvino_halves_weights_where_products_overflow(tmp_path: Path) -> None
         ]
         bytes_ = [op.data for op in constants if op.get_element_type() == openvino.Type.i8]
         assert bytes_ and max(np.abs(one.astype(int)).max() for one in bytes_) in (most, most - 1)
+
+
+@pytest.mark.slow
+@needs_nncf
+def test_scales_of_openvino_hold_all_images(tmp_path: Path) -> None:
+    """By itself NNCF takes the mean of the images' largest values, which cuts off half of them."""
+    import openvino
+
+    images = IMAGES * np.linspace(0.1, 1, len(IMAGES), dtype=np.float32)[:, None, None, None]
+    exporter = find_quantized("openvino", Calibration(images, TARGETS["vnni"]))
+    file, _ = exporter.write(tmp_path, "a", small_network(), trained().state_dict(), title="T", facts={})
+    (scale,) = (
+        op
+        for op in openvino.Core().read_model(file).get_ops()
+        if op.get_type_name() == "FakeQuantize"
+        and op.input_value(0).get_node().get_type_name() == "Parameter"
+    )
+    low, high = (float(scale.input_value(i).get_node().get_data().squeeze()) for i in (1, 2))
+    assert low == pytest.approx(images.min(), rel=0.02) and high == pytest.approx(images.max(), rel=0.02)
+
+
+@pytest.mark.slow
+@needs_torchao
+def test_pt2_has_no_image_of_the_user(tmp_path: Path) -> None:
+    """torch keeps in it what a network was traced with: random images, not those that scales were set on."""
+    import torch
+
+    exporters = EXPORTERS["pt2"], find_quantized("pt2", Calibration(IMAGES, TARGETS["vnni"]))
+    for name, exporter in zip(("float32", "int8"), exporters, strict=True):
+        (file,) = exporter.write(tmp_path, name, small_network(), trained().state_dict(), title="T", facts={})
+        (kept,), _ = torch.export.load(file).example_inputs
+        assert torch.equal(kept, torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
 
 
 def run_python(folder: Path, env: Mapping[str, str], *command: str) -> str:

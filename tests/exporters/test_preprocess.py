@@ -149,6 +149,9 @@ def test_a_picture_that_validation_would_change_is_refused(tmp_path: Path) -> No
     [
         (np.zeros((8, 8, 3)), "an image of <f8; give bytes from 0 to 255"),
         (np.zeros((8, 8), np.uint8), r"an image \(1, 8, 8\) of torch.uint8; give bytes \(3, H, W\)"),
+        ("photo.jpg", "str is no image; open a file by PIL.Image.open"),
+        (Path("photo.jpg"), "PosixPath is no image; open a file by PIL.Image.open"),
+        ([[0, 255]], "list is no image; open a file by PIL.Image.open"),
         (torch.zeros(3, 8, 8), r"an image \(3, 8, 8\) of torch.float32; give bytes \(3, H, W\)"),
     ],
 )

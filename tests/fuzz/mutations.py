@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -98,7 +99,13 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 def mutated_yaml(content: bytes, rng: random.Random) -> bytes:
     """Return a YAML text with some values changed."""
-    return yaml.safe_dump(mutated_value(yaml.safe_load(content), rng), sort_keys=False).encode()
+    return yaml.safe_dump(mutated_value(_parse(content), rng), sort_keys=False).encode()
+
+
+@lru_cache
+def _parse(content: bytes) -> Any:
+    """Return the value of a YAML text, of which a few are damaged again and again: not to be changed."""
+    return yaml.safe_load(content)
 
 
 def mutated_json_lines(content: bytes, rng: random.Random) -> bytes:

@@ -13,6 +13,7 @@ import torchvision
 from torch import fx, nn
 
 from nas.blocks import Builder
+from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Add, Conv2d, DropPath
@@ -118,6 +119,14 @@ def test_state_loads_into_another_module_of_the_architecture() -> None:
     assert not torch.equal(first(x), second(x))
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(x), second(x))
+
+
+def test_what_is_no_architecture_is_refused() -> None:
+    space = load_space("mbconv")
+    for wrong, kind in ((space, "Space"), (dict(space.smallest()), "dict")):
+        message = f"build_module: a {kind} is no architecture; give space.architecture\\(point\\)"
+        with pytest.raises(InputError, match=message):
+            build_module(wrong)  # type: ignore[arg-type]
 
 
 def test_a_value_may_be_added_to_itself() -> None:

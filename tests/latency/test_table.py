@@ -21,8 +21,10 @@ from nas.cost import Cost, Interval, format_latency, parse_latency
 from nas.errors import InputError, NasError
 from nas.graph.module import build_module, build_piece
 from nas.graph.piece import Piece
+from nas.latency import RUNTIMES
 from nas.latency import table as tables
 from nas.latency.correction import Correction, Features, compute_errors, fit_correction
+from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.latency.table import LatencyTable, digest_parts, read_table
 from nas.measures import LATENCY, MACS, Budget
 from nas.ops import OPERATORS
@@ -287,11 +289,12 @@ def test_a_cost_keeps_its_latency_where_it_is_known() -> None:
         ({"runtime": "onnx"},
          "--runtime: onnx has no effect where no latency is asked for; add --budget-latency 8ms, or leave it "
          "out"),
-        ({"budget": ["latency=8ms"], "runtime": "ncnn"}, "not for 'ncnn'; name one of them"),
+        ({"budget": ["latency=8ms"], "runtime": "pt2"}, "not for 'pt2'; name one of them"),
         ({"budget_latency": "8ms", "runtime": "executorch"},
-         "--runtime: latency is predicted for torch and onnx, not for 'executorch'; name one of them, and "
-         "measure the result with nas profile. A space for executorch leaves out depthwise kernels of more "
-         "than 25 taps, such as 7 x 7, which have no fast code there; 5 x 5 followed by 3 x 3 sees as far"),
+         "--runtime: latency is predicted for torch, onnx, openvino and ncnn, not for 'executorch'; name one "
+         "of them, and measure the result with nas profile. A space for executorch leaves out depthwise "
+         "kernels of more than 25 taps, such as 7 x 7, which have no fast code there; 5 x 5 followed by 3 x "
+         "3 sees as far"),
         ({"budget_latency": "8ms", "runtime": "onx"}, "unknown runtime 'onx'; did you mean 'onnx'?"),
         ({"budget_latency": "8ms", "runtime": "torch", "threads": 99}, "--threads: 99 are more than the "),
     ],
@@ -336,15 +339,15 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+@pytest.mark.parametrize("runtime", PIECE_RUNTIMES)
 def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
-    if runtime == "onnx":
-        pytest.importorskip("onnxruntime")
+    for library in RUNTIMES[runtime].libraries:
+        pytest.importorskip(library)
     told: list[str] = []
     here = take_fingerprint(runtime, 1, digest_parts(list_pieces(SPACE)))
     other = replace(here, machine="a processor", version="1.0")
     for number, (own, text) in enumerate(
-        ((other, ""), (replace(other, runtime="ncnn"), ""), (replace(other, parts="few"), ""), (here, "{"))
+        ((other, ""), (replace(other, runtime="pt2"), ""), (replace(other, parts="few"), ""), (here, "{"))
     ):
         kept = few / "cache" / "nas" / "latency" / f"{number}.json"
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.text import Text
 
 from nas.errors import make_lines_printable, make_printable
-from nas.report.console import Terminal, format_figure, say
+from nas.report.console import Terminal, format_figure, format_lap, say
 from nas.report.tables import make_table
 
 EVIL = "a\x1b[31m\x07\x9b1m\x7fb\u202ec\u2066d[/red][bold]\ud800 \r\n\te\u2028"
@@ -39,6 +39,11 @@ def test_controls_are_shown_as_their_escapes() -> None:
 def test_a_figure_has_three_digits_or_its_whole_part() -> None:
     figures = [format_figure(value) for value in (0.12345, 12.345, 999.4, 1034.6, 29_721.3)]
     assert figures == ["0.123", "12.3", "999", "1,035", "29,721"]
+
+
+def test_what_one_of_many_takes_has_tenths_where_they_count() -> None:
+    laps = [format_lap(seconds) for seconds in (0.04, 0.62, 9.94, 9.96, 75)]
+    assert laps == ["0.0 s", "0.6 s", "9.9 s", "10 s", "1 min 15 s"]
 
 
 def test_a_console_prints_text_and_colours_of_its_own_alone() -> None:

@@ -21,6 +21,7 @@ from toys import after, asked, study
 from nas.execution.child import ChildExecutor
 from nas.report import heartbeat
 from nas.report.heartbeat import Heartbeat, waiting
+from nas.report.pipeline import PipelineScreen
 from nas.report.search_screen import SearchScreen
 from nas.report.training import TrainScreen
 from nas.training.base import EpochResult, Failure, FailureReason
@@ -170,6 +171,26 @@ def test_what_a_command_does_is_said_in_a_log(
     assert list(dict.fromkeys(said.err.splitlines())) == [
         "Reading the networks ... 0 s",
         "Writing runs/MBConv as onnx ... 0 s",
+    ]
+
+
+def test_what_a_step_of_a_pipeline_does_is_said_in_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("QUIET_S", 0.05), ("_LOOK_S", 0.01)):
+        monkeypatch.setattr(heartbeat, name, value)
+    log = io.StringIO()
+    screen = PipelineScreen(Console(file=log, width=100))
+    with screen.hear("export") as tell:
+        time.sleep(0.3)
+        tell("runs/Mine/best.py: differs by 0")
+    with screen.hear("profile") as tell:
+        tell("writing runs/Mine as onnx")
+        time.sleep(0.3)
+    assert log.getvalue() == "runs/Mine/best.py: differs by 0\n"
+    assert list(dict.fromkeys(capsys.readouterr().err.splitlines())) == [
+        "Exporting the network, and checking it ... 0 s",
+        "Writing runs/Mine as onnx ... 0 s",
     ]
 
 

@@ -170,6 +170,10 @@ def _read_section(top: Mapping, key: str, what: str) -> Mapping:
     return expect_mapping(top.entries[key], key, what)
 
 
+_MOST_COLOURS = 16
+"""Channels that an image of three columns may have; with more, colours were meant by these."""
+
+
 def _read_input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
     if "input" not in top.entries:
         return (3, 224, 224)
@@ -181,10 +185,19 @@ def _read_input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
             f"has {len(items)} values; it has three: [channels, height, width], such as [3, 224, 224]",
         )
     kinds = (_IMAGE_CHANNELS, _PIXELS, _PIXELS)
-    return tuple(
+    sizes = tuple(
         parser.parse_value(item, Context(f"input.{axis}"), kind)
         for axis, item, kind in zip(INPUT_AXES, items, kinds, strict=True)
     )
+    channels, height, width = sizes
+    if width == 3 and channels == height and isinstance(height, int) and height > _MOST_COLOURS:
+        raise SpaceError(
+            top.entries["input"].place,
+            "input",
+            f"[{height}, {height}, 3] is {height} channels of {height} x 3 pixels; channels come first: "
+            f"[3, {height}, {height}]",
+        )
+    return sizes
 
 
 def _read_value(top: Mapping, key: str, default: Any, kind: Kind, parser: NodeParser) -> Any:

@@ -119,7 +119,7 @@ class NodeParser(ValueParser):
                 item.place,
                 context.path,
                 f"a node has one key, its block, but here are {', '.join(item.entries) or 'none'}; "
-                "indent the arguments below the block",
+                "indent the arguments below the block, and begin each node of a list with a dash",
             )
         ((key, inner),) = item
         place = item.key_places[key]
@@ -250,7 +250,10 @@ class NodeParser(ValueParser):
         path = context.path
         if stride != 1 and not takes_stride(block, path):
             raise SpaceError(
-                place, path, "the stride has nowhere to go; give a node of the block 'stride: $stride'"
+                place,
+                path,
+                "the stride has nowhere to go; give a node of the block 'stride: $stride', in place of a "
+                "stride of its own",
             )
         stage = Stage(path.rpartition(".")[2], path, depth, stride, block, place)
         self._stages.append(stage)

@@ -99,7 +99,8 @@ class ValueParser:
             try:
                 kind.read(one)
             except ValueError as error:
-                raise SpaceError(place, context.path, str(error)) from None
+                way_out = _suggest_choice(value, kind)
+                raise SpaceError(place, context.path, f"{error}{way_out}") from None
         return value
 
     def link(self, declared: MappingABC[str, Choice]) -> None:
@@ -110,9 +111,10 @@ class ValueParser:
         for coupling, kind, context in self._couplings:
             target = declared.get(coupling.target)
             if target is None:
-                hint = suggest_word(coupling.target, list(declared))
                 raise SpaceError(
-                    coupling.place, context.path, f"no choice is named '{coupling.target}'{hint}"
+                    coupling.place,
+                    context.path,
+                    f"no choice is named '{coupling.target}'{self._suggest_target(coupling, declared)}",
                 )
             if target.stage is not None and target.stage not in context.stages:
                 raise SpaceError(
@@ -122,6 +124,15 @@ class ValueParser:
                     "only that stage's layers can share it",
                 )
             self.check_kind(target, context, kind, coupling.place)
+
+    def _suggest_target(self, coupling: SameAs, declared: MappingABC[str, Choice]) -> str:
+        """Return what to write in place of a coupling to a choice that is not there."""
+        if coupling.target in self.places_seen:
+            return (
+                "; what stands there is plain, or a choice by another name: make it {choice: [...]}, "
+                "name that choice, or repeat the value here"
+            )
+        return suggest_word(coupling.target, list(declared)) or "; the space has no choice"
 
     def _check_unique(self, choice: Choice, declared: MappingABC[str, Choice]) -> None:
         """Raise SpaceError where a decision of this choice in a layer has the name of another choice."""
@@ -209,7 +220,8 @@ class ValueParser:
             return self.check_kind(
                 Unscaled(to_plain(inner, context.path), form == "at_least"), context, kind, inner.place
             )
-        options = [to_plain(i, context.path) for i in expect_list(inner, context.path)]
+        example = "[8, 32, 8]" if form == "range" else "[3, 5, 7]"
+        options = [to_plain(i, context.path) for i in expect_list(inner, context.path, example)]
         if form == "range":
             options = _parse_range(options, inner.place, context.path)
         each = is_per_layer(item, context.path)
@@ -318,6 +330,18 @@ def _describe_item(item: Item) -> str:
             return f"a mapping of {', '.join(item.entries) or 'nothing'}"
 
 
+def _suggest_choice(value: Value, kind: Kind) -> str:
+    """Return the form of a choice where a bare list has what could be its options."""
+    if not isinstance(value, tuple) or not value:
+        return ""
+    try:
+        for option in value:
+            kind.read(option)
+    except ValueError:
+        return ""
+    return f"; to leave it open, write {{choice: {dump_value(value)}}}"
+
+
 def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
     """Raise SpaceError for the first key that is not allowed."""
     for key in item.entries:
@@ -351,7 +375,8 @@ def _parse_range(bounds: list[Any], place: Place, path: str) -> list[int]:
         raise SpaceError(
             place,
             path,
-            f"range {bounds} does not reach its end; both ends are in: low <= high, step divides them",
+            f"range {bounds} does not reach its end; both ends are in: low <= high, and the step divides "
+            "high - low",
         )
     if (high - low) // step >= 10_000:
         raise SpaceError(place, path, f"range {bounds} has more than 10,000 options; use a larger step")

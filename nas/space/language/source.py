@@ -32,6 +32,20 @@ _OTHER_BASE = re.compile(r"[-+]?0[0-7_]+|.*:.*", re.DOTALL)
 """Numbers that YAML 1.1 reads as nobody means them: 010 is 8, and 1:30 is 90."""
 
 
+_WAYS_OUT = (
+    ("'\\t'", "indent by spaces, not by tabs"),
+    ("expected <block end>", "keys that belong together, and dashes, begin in one column"),
+    (
+        "mapping values are not allowed",
+        "begin a key in a line of its own, or put text with a colon in quotes",
+    ),
+    ("could not find expected ':'", "a key has a colon and a space behind it"),
+    ("expected ',' or ']'", "put a comma between items, and close each [ by ]"),
+    ("expected ',' or '}'", "put a comma between entries, and close each { by }"),
+)
+"""Part of what the parser says, and what to do about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A line of a file."""
@@ -100,7 +114,9 @@ def read_yaml(text: str, file: str, most: int = _MAX_ITEMS) -> Item:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise SpaceError(Place(file, line), "", f"not valid YAML: {error.problem or error.context}") from None
+        problem = error.problem or error.context or ""
+        way_out = next((f"; {way}" for part, way in _WAYS_OUT if part in problem), "")
+        raise SpaceError(Place(file, line), "", f"not valid YAML: {problem}{way_out}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpaceError(Place(file, line), "", f"not valid YAML: {error.reason}") from None
