@@ -49,7 +49,7 @@ def main() -> None:
 
 def _make_module(name: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    module = torchvision.models.get_model(name, num_classes=CLASSES)
+    module: nn.Module = torchvision.models.get_model(name, num_classes=CLASSES)
     for child in module.modules():
         if isinstance(child, nn.BatchNorm2d):
             child.track_running_stats = False
@@ -68,7 +68,7 @@ def _take_turns(modules: list[nn.Module], images: Tensor, labels: Tensor) -> Cal
         for module, batch, target in zip(kept, batches, labels, strict=True):
             module.zero_grad()
             loss = _compute_loss(module(batch), target)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return torch.stack(losses)
 

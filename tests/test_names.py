@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 VERBS = """
 add align allow answer apply approach arrange ask assemble assert assign attach average await begin
-bind bootstrap bound build calibrate call capture centre check choose claim clean collapse collect
+bind bootstrap bound build calibrate call capture centre check choose claim clean close collapse collect
 compare complete compose compute conclude convert copy correct correlate count crop cut cycle decode
 derive describe differentiate digest disable divide do document double draw drop dump elaborate
 encode end enumerate escape estimate exchange expand expect explain export extend fill find finish

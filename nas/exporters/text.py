@@ -111,4 +111,7 @@ def _write_paragraph(name: str, value: str, column: int) -> str:
 
 
 def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    escaped = character.encode("unicode_escape").decode("ascii")
+    # from Python 3.13 on a docstring loses tabs, and half a surrogate pair in it does not compile
+    is_shown = character == "\t" or "\ud800" <= character <= "\udfff"
+    return f"\\{escaped}" if is_shown else escaped

@@ -37,7 +37,12 @@ class Database(RDBStorage):
         options = {"connect_args": {"connect_timeout": CONNECT_S}} if limited else None
         if limited and backend != "postgresql":
             _check_greeting(make_url(url))
-        super().__init__(url, engine_kwargs=options)
+        try:
+            super().__init__(url, engine_kwargs=options)
+        except Exception:
+            if engine := getattr(self, "engine", None):  # of a database that it cannot use
+                engine.dispose()
+            raise
         self.driver = uuid4().hex[:16]
         """Names this driver: a key of its own, then where its files are."""
         self.folder: Path | None = None

@@ -81,6 +81,12 @@ def describe_database_error(error: Exception) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split("\n[SQL:")[0].split())
 
 
+def close_storage(storage: BaseStorage) -> None:
+    """Close a database; other storages have nothing to close."""
+    if isinstance(storage, Database):
+        storage.close()
+
+
 @contextmanager
 def write_together(storage: BaseStorage) -> Iterator[None]:
     """Write what the one writer of a journal writes inside the block at once, in its end: a single flush to

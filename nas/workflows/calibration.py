@@ -25,6 +25,7 @@ from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
+from nas.study.storage import close_storage
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.calibration_files import collect_figures, write_figures
@@ -151,8 +152,9 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         keep_ready(session.config.executor),
         ExitStack() as opened,
     ):
-        ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
-        opened.callback(ledger.close)
+        storage = session.open_storage(observer)
+        opened.callback(close_storage, storage)
+        ledger = Ledger(storage, session.manifest.study, session.evaluator.metric)
         session.write_changes()
         queue = FixedQueue(jobs, ledger, [FirstFailures(session)], stop.find_end)
         observer.began(session)

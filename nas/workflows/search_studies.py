@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from nas.study.ledger import Ledger
 from nas.study.pruning import find_pruner
 from nas.study.records import Trial
 from nas.study.rules import FailureRule
+from nas.study.storage import close_storage
 from nas.study.study import Screen, Study
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import Inheritance
@@ -48,16 +50,21 @@ class Studies:
 
 
 def open_studies(session: Session, observer: Observer, stop: StopCheck) -> Studies:
-    """Open the studies of a search. Call it while its folder is locked."""
+    """Open the studies of a search. Call it while its folder is locked. Where they are not what the search
+    can go on with, which raises InputError, their database is left."""
     storage, metric = session.open_storage(observer), session.evaluator.metric
     config, name = session.config, session.manifest.study
-    ledger = Ledger(storage, name, metric)
-    wanted = ledger.agree(session.manifest.terms, config.trials)
-    return Studies(
-        _make_study(session, ledger, wanted, stop),
-        Ledger(storage, name_finals(name), metric) if config.finals.count else None,
-        Ledger(storage, name_repeats(name), metric) if config.repeats and session.proxy else None,
-    )
+    with ExitStack() as opened:
+        opened.callback(close_storage, storage)
+        ledger = Ledger(storage, name, metric)
+        wanted = ledger.agree(session.manifest.terms, config.trials)
+        studies = Studies(
+            _make_study(session, ledger, wanted, stop),
+            Ledger(storage, name_finals(name), metric) if config.finals.count else None,
+            Ledger(storage, name_repeats(name), metric) if config.repeats and session.proxy else None,
+        )
+        opened.pop_all()
+    return studies
 
 
 def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) -> Study:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -417,10 +418,11 @@ def test_a_journal_that_cannot_be_opened(tmp_path: Path) -> None:
 
 def test_a_database_url(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
-    run(study(url, trials=2))
-    run(s := study(url, trials=4))
-    assert [t.candidate.number for t in s.trials] == [0, 1, 2, 3]
-    assert s.counts.complete == 4
+    for trials in (2, 4):
+        s = study(url, trials=trials)
+        with closing(s.ledger):
+            run(s)
+            assert [t.candidate.number for t in s.trials] == [*range(trials)]
 
 
 @pytest.mark.parametrize("url", ["nosuch://host/x", "sqlite:////no/such/folder/study.db"])

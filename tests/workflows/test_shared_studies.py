@@ -293,6 +293,14 @@ def test_what_cannot_be_joined_is_refused() -> None:
         api.search(config(), evaluator=Instant(), name="mine", join=True)
 
 
+def note_version(url: str, version: dict[str, int]) -> None:
+    """Have the study "mine" of a database be one of another version."""
+    storage = optuna.storages.RDBStorage(url)
+    storage.set_study_user_attr(storage.get_study_id_from_name("mine"), "nas:version", version)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 @pytest.mark.parametrize("journal", [True, False])
 def test_a_study_of_another_major_version_is_refused(journal: bool) -> None:
     url = f"sqlite:///{Path('study.db').absolute()}"
@@ -308,9 +316,7 @@ def test_a_study_of_another_major_version_is_refused(journal: bool) -> None:
             .replace(f'"optuna": {own}', f'"optuna": {other}')
         )
     else:
-        storage = optuna.storages.RDBStorage(url)
-        study = storage.get_study_id_from_name("mine")
-        storage.set_study_user_attr(study, "nas:version", {"optuna": other, "nas": 1})
+        note_version(url, {"optuna": other, "nas": 1})
     before = read_trials(Path("runs/mine/study.journal") if journal else url, "mine")
     message = f"study 'mine': was written by Optuna {other}, here is .*; pip install 'optuna=={other}"
     with pytest.raises(InputError, match=message):
@@ -324,9 +330,11 @@ def test_a_study_of_another_major_version_is_refused(journal: bool) -> None:
 def test_a_database_of_another_version_of_optuna() -> None:
     url = f"sqlite:///{Path('study.db').absolute()}"
     api.search(config(storage=url), evaluator=Instant(), name="mine", runs="a")
-    with sqlalchemy.create_engine(url).begin() as connection:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE version_info SET schema_version = 99"))
         connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
+    engine.dispose()
     line = refused("--storage", url)
     assert line.startswith(f"error: storage '{url}' cannot be opened: The runtime optuna version ")
 
@@ -334,9 +342,7 @@ def test_a_database_of_another_version_of_optuna() -> None:
 def test_a_study_of_another_format_is_refused() -> None:
     url = f"sqlite:///{Path('study.db').absolute()}"
     api.search(config(storage=url), evaluator=Instant(), name="mine")
-    storage = optuna.storages.RDBStorage(url)
-    own = {"optuna": int(optuna.__version__.split(".")[0]), "nas": 99}
-    storage.set_study_user_attr(storage.get_study_id_from_name("mine"), "nas:version", own)
+    note_version(url, {"optuna": int(optuna.__version__.split(".")[0]), "nas": 99})
     message = (
         "study 'mine': has format 99, this nas reads format 1; use the nas that made it, or choose another"
     )
