@@ -13,6 +13,7 @@ from nas.data.base import Source
 from nas.data.catalogue import ARCHIVES, BUILT_IN, KINDS, NAMES, OWN
 from nas.data.functions import is_function, open_function
 from nas.data.layout import PLAIN, Layout
+from nas.data.recognise import recognise
 from nas.errors import InputError, NasError, suggest_word
 
 _PACKED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".txz", ".zst", ".7z", ".rar")
@@ -76,6 +77,8 @@ def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
     if not colon and name in ARCHIVES:
         return _open_torchvision(name, root, download)
     file = Path(spec).expanduser()
+    if kind := recognise(file):  # of a path with a colon, which nothing has looked at
+        raise InputError(f"data set '{spec}' is a path with a colon; write {kind}:{spec}")
     if file.is_dir():
         raise InputError(
             f"data set '{spec}' is a folder without folders of classes and without a data set; put the "
@@ -86,7 +89,7 @@ def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
     check_known(spec)
     if file.suffix.casefold() in _PACKED:
         raise InputError(
-            f"data set '{spec}' is an archive, and none is unpacked; unpack it, and name the folder"
+            f"data set '{spec}' is an archive, and none is unpacked; unpack it, and name what it has"
         )
     raise InputError(f"data set '{spec}' is a file of no kind that is known{suggest_word('', list(OWN))}")
 

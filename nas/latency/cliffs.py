@@ -88,6 +88,6 @@ def find_int8_costs(architecture: Architecture, runtime: str) -> Iterator[str]:
             )
     if gates := [node for node in architecture.nodes if isinstance(node.op, Multiply)]:
         yield (
-            f"{_format_places(gates)}: squeeze-and-excitation reads its map twice more and gains nothing; "
-            "choose blocks without it"
+            f"{_format_places(gates)}: squeeze-and-excitation reads its map twice more; choose blocks "
+            "without it"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import InputError, suggest_word
 from nas.exporters import check_installed
 from nas.latency.sessions import Apply, InferenceJob, StageClock, open_ncnn, open_onnx_session, open_openvino
+from nas.latency.stage_clocks import make_onnx_clock, make_openvino_clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,18 +90,6 @@ def _make_torch_clock(job: InferenceJob) -> StageClock:
     return make_stage_clock(job)
 
 
-def _make_onnx_clock(job: InferenceJob) -> StageClock:
-    from nas.latency.stage_clocks import make_onnx_clock
-
-    return make_onnx_clock(job)
-
-
-def _make_openvino_clock(job: InferenceJob) -> StageClock:
-    from nas.latency.stage_clocks import make_openvino_clock
-
-    return make_openvino_clock(job)
-
-
 def _load_openvino(job: InferenceJob) -> Apply:
     request = open_openvino(job.file, job.images.shape, job.threads).create_infer_request()
     return lambda: request.infer([job.images], share_inputs=True, share_outputs=True)
@@ -171,10 +160,10 @@ RUNTIMES: dict[str, Runtime] = {
         ("onnxruntime",),
         "onnx",
         ("onnx", "onnxscript", "onnxruntime"),
-        make_clock=_make_onnx_clock,
+        make_clock=make_onnx_clock,
     ),
     "openvino": Runtime(
-        _load_openvino, ("openvino",), "openvino", ("openvino",), make_clock=_make_openvino_clock
+        _load_openvino, ("openvino",), "openvino", ("openvino",), make_clock=make_openvino_clock
     ),
     "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn")),
     "litert": Runtime(_load_litert, ("ai_edge_litert.interpreter",), "litert", ("litert_torch",)),

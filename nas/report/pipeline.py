@@ -66,8 +66,13 @@ class PipelineScreen(PipelineObserver):
             with _SCREENS[step](self._console) as screen:
                 yield screen
             return
-        with waiting(_DOING.get(step, "")) as tell:
-            yield (lambda text: say(self._console, text)) if step in _DOING else tell
+        facts: list[str] = []
+        try:
+            with waiting(_DOING.get(step, "")) as tell:
+                yield facts.append if step in _DOING else tell
+        finally:
+            for fact in facts:  # when no spinner turns in the line
+                say(self._console, fact)
 
     def planned(self, steps: Sequence[str], folder: Path) -> None:
         self._steps = steps

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from nas.errors import InputError
 from nas.kinds import dump_value
 from nas.runs.config import SearchConfig
-from nas.runs.folder import RunExists
+from nas.runs.folder import RunExists, RunFolder
+from nas.runs.manifest import Manifest
 from nas.serving import SETTINGS
 from nas.serving.open_run import OpenRun
 from nas.training.base import Metric
@@ -49,9 +51,12 @@ def init_run(
     except RunExists:
         if name is None:
             raise
-        path = Path(runs) / name
+        folder = RunFolder(Path(runs) / name)
+        if not folder.manifest_file.is_file() or not Manifest.read(folder).elsewhere:
+            raise
         raise RunExists(
-            f"{path}: exists already; go on with 'nas ask {path}', or choose another --name"
+            f"{folder.path}: exists already; go on with: nas ask {quote(str(folder.path))}, or choose "
+            "another --name"
         ) from None
     return OpenRun(session.folder, session.space, observer or Observer())
 

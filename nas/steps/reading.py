@@ -59,9 +59,10 @@ def _read_settings(what: Path | str | Mapping[str, Any], where: str) -> dict[str
     for step, settings in data.items():
         if step not in STEPS:
             if step in SearchConfig.settings():
+                own = "finalists" if step in FinalsConfig.settings() else "search"
                 raise InputError(
                     f"{where}: '{step}' is a setting of a search, and no step; write "
-                    f"search: {{{step}: ...}}, or give a file of these settings to nas search --config"
+                    f"{own}: {{{step}: ...}}, or give a file of these settings to nas search --config"
                 )
             raise InputError(f"{where}: unknown step '{step}'{suggest_word(str(step), list(STEPS))}")
         if settings is not None and not isinstance(settings, Mapping):

@@ -69,7 +69,8 @@ def imported(*arguments: str, code: int | None = None) -> tuple[list[str], str]:
     text = (
         "import sys\nfrom nas.cli import main\n"
         f"sys.argv = ['nas', *{list(arguments)!r}]\n"
-        f"try:\n    main()\nexcept SystemExit as end:\n    assert (end.code or None) == {code}, end.code\n"
+        "code = None\ntry:\n    main()\nexcept SystemExit as end:\n    code = end.code or None\n"
+        f"assert code == {code}, code\n"
         f"print('imported:', *[m for m in {HEAVY!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)

@@ -289,8 +289,8 @@ network:
     ("act", "se", "said"),
     [
         ("relu", "0", []),
-        ("relu6", "0.25", ["'s1.se.scale': squeeze-and-excitation reads its map twice more and gains "
-         "nothing; choose blocks without it"]),
+        ("relu6", "0.25", ["'s1.se.scale': squeeze-and-excitation reads its map twice more; choose blocks "
+         "without it"]),
         ("silu", "0", ["'stem.act' and 2 more: silu is worked out after its convolution, of integers; choose "
          "relu or relu6, which cost nothing there"]),
     ],

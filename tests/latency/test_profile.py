@@ -140,6 +140,19 @@ def test_time_of_joins_and_of_what_was_fused_is_of_their_stage() -> None:
         assert seconds["s1"] == max(seconds.values())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_turn_of_one_long_run_has_times_by_stage(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.latency.turns._LONGEST_S", 0.0)
+    own = RUNTIMES[runtime]
+    (file,) = (path for path in export("relu.yaml", "out", format=[own.format]) if path.suffix in SUFFIXES)
+    images = np.zeros((1, 3, 32, 32), np.float32)
+    assert own.make_clock
+    clock = own.make_clock(InferenceJob(str(file), "", None, images, 1, "cpu", ("stem", "s1", "classifier")))
+    (times,) = clock()
+    assert len(times) == 4 and all(seconds > 0 for seconds in times[:2])
+
+
 def test_each_round_has_every_one_once_in_an_order_of_its_own() -> None:
     orders = list(shuffle_rounds(6, 20, 1))
     assert all(sorted(order) == list(range(6)) for order in orders)

@@ -341,7 +341,7 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", PIECE_RUNTIMES)
 def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
-    for library in RUNTIMES[runtime].libraries:
+    for library in RUNTIMES[runtime].needs:
         pytest.importorskip(library)
     told: list[str] = []
     here = take_fingerprint(runtime, 1, digest_parts(list_pieces(SPACE)))

@@ -157,7 +157,7 @@ def test_there_are_as_many_as_wanted() -> None:
         (("init", "tiny.yaml", "--metric", ""), "nas init: metric: '' is not a name; give a text of one "),
         (
             ("init", "tiny.yaml", "--name", "own"),
-            f"{RUN}: exists already; go on with 'nas ask {RUN}', or choose another --name",
+            f"{RUN}: exists already; go on with: nas ask {RUN}, or choose another --name",
         ),
         (("ask", "runs/onw"), "runs/onw: there is no such run; did you mean 'runs/own'?"),
         (

@@ -322,6 +322,8 @@ def test_coefficients_of_the_search_are_an_input_where_they_are_used() -> None:
         ({"serach": {}}, "unknown step 'serach'; did you mean 'search'?"),
         ({"space": "tiny.yaml", "trials": 3}, "'space' is a setting of a search, and no step; write search: "
          "{space: ...}, or give a file of these settings to nas search --config"),
+        ({"final_epochs": 9, "search": {}}, "'final_epochs' is a setting of a search, and no step; write "
+         "finalists: {final_epochs: ...}, or give a file of these settings to nas search --config"),
         ({"search": 3}, "search: 3 is no mapping of settings; write search: {} for the defaults"),
         ({"train": {}}, "train: needs the step search, which is missing; add search: {space: FILE}"),
         ({"search": {}}, "search: no space is named; add space: FILE, or name it on the command line"),

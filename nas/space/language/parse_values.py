@@ -332,7 +332,7 @@ def _describe_item(item: Item) -> str:
 
 def _suggest_choice(value: Value, kind: Kind) -> str:
     """Return the form of a choice where a bare list has what could be its options."""
-    if not isinstance(value, tuple) or not value:
+    if not isinstance(value, tuple) or len(set(value)) < max(2, len(value)):
         return ""
     try:
         for option in value:

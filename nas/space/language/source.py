@@ -32,9 +32,11 @@ _OTHER_BASE = re.compile(r"[-+]?0[0-7_]+|.*:.*", re.DOTALL)
 """Numbers that YAML 1.1 reads as nobody means them: 010 is 8, and 1:30 is 90."""
 
 
+_COLUMNS = "keys that belong together, and dashes, begin in one column"
 _WAYS_OUT = (
     ("'\\t'", "indent by spaces, not by tabs"),
-    ("expected <block end>", "keys that belong together, and dashes, begin in one column"),
+    ("expected <block end>, but found '<block", _COLUMNS),
+    ("expected <block end>, but found '-'", _COLUMNS),
     (
         "mapping values are not allowed",
         "begin a key in a line of its own, or put text with a colon in quotes",
