@@ -9,8 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from optuna.storages import BaseStorage
-
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.execution.base import TrialQueue
@@ -71,7 +69,7 @@ def score(choices: Mapping[str, Any]) -> float:
 
 
 def study(
-    path: Path | str | BaseStorage | None,
+    path: Path | str | None,
     *,
     trials: int = 12,
     sampler: str | SamplerFactory = "random",
@@ -86,7 +84,7 @@ def study(
     return Study(
         cast("Space", space or ToySpace()),
         budget or Budget(),
-        Ledger(path if isinstance(path, BaseStorage) else claim_storage(path), called, metric),
+        Ledger(claim_storage(path), called, metric),
         trials=trials,
         sampler=find_sampler(sampler) if isinstance(sampler, str) else sampler,
         seed=seed,

@@ -45,13 +45,10 @@ class Database(RDBStorage):
             raise
         self.driver = uuid4().hex[:16]
         """Names this driver: a key of its own, then where its files are."""
-        self.folder: Path | None = None
-        """Where this driver's files are."""
         self._locks: _Locks | None = None
 
     def work_in(self, folder: Path) -> None:
         """Note the folder of this driver's files."""
-        self.folder = folder
         self.driver = f"{self.driver.split()[0]} {socket.gethostname()}:{folder.absolute()}"
 
     @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,8 @@ from nas.study.records import (
     read_trial,
 )
 from nas.study.shared_options import Distributions, SharedOptions
-from nas.study.storage import DATABASE_ERRORS, find_folder, write_together
+from nas.study.storage import write_together
 from nas.study.terms import ONE_NAME, OWN_VERSION, TERMS_NOTE, VERSION_NOTE, check_terms, check_version
-from nas.study.unwritten import UnwrittenDeaths
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
@@ -82,7 +81,6 @@ class Ledger:
         """What a pruner has noted on running trials, each in its present attempt."""
         self._drivers: dict[int, str] = {}
         """Who trains the running trials, in a database that is shared."""
-        self._unwritten = UnwrittenDeaths(find_folder(storage), name)
         self.is_own: Callable[[int], bool] = lambda number: True
         """Whether a running trial is of what is trained here: others may have been left in the study."""
         self._check_version()
@@ -270,27 +268,17 @@ class Ledger:
 
     def count_deaths(self, number: int) -> Counter[str]:
         """Return how often what trained a running trial has died, by what was noted to be that."""
-        unwritten = self._unwritten.find(number)
-        if unwritten is not None:
-            return unwritten
         return Counter(self._storage.get_trial(self.get_trial_id(number)).user_attrs.get(_DEATHS, {}))
 
     def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
         """Write what `count_deaths` returns from here on, of a trial that has not ended. What the attempt
-        before has reported is no part of the next one's result. Where the study cannot be written, the run
-        folder keeps it, and what kept the study from it is raised."""
+        before has reported is no part of the next one's result."""
         trial = self._trials[number]
         if not trial.is_running:
             return
-        try:
-            with self.turn():
-                self._check_own(number)
-                self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
-        except (*DATABASE_ERRORS, OSError):
-            with suppress(NasError):  # the folder cannot be written either
-                self._unwritten.keep(number, deaths)
-            raise
-        self._unwritten.forget(number)
+        with self.turn():
+            self._check_own(number)
+            self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
         self._trials[number] = replace(trial, result=NO_RESULT)
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
@@ -365,7 +353,6 @@ class Ledger:
                 self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
             self._storage.set_trial_user_attr(trial_id, "result", data)
             self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[trial.state], values)
-        self._unwritten.forget(number)
         self._notes.pop(number, None)
         self._drivers.pop(number, None)
         self._states[self._trials[number].state.value] -= 1

@@ -95,13 +95,6 @@ def write_together(storage: BaseStorage) -> Iterator[None]:
         yield
 
 
-def find_folder(storage: BaseStorage) -> Path | None:
-    """Return the run folder of who writes a storage, None where it is not known."""
-    if isinstance(storage, _JournalStorage):
-        return storage.journal.path.parent
-    return storage.folder if isinstance(storage, Database) else None
-
-
 class _Journal(JournalFileBackend):
     """A journal file whose lines are checked, and whose writes can be held back, in Optuna's own format."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -25,16 +24,13 @@ from fakes import (
     infinite_faults,
     start,
 )
-from toys import asked, study, total
+from toys import total
 
 from nas.deadline import TimeIsUp
-from nas.errors import InputError
 from nas.execution.base import Attempt
 from nas.execution.local import LocalExecutor
 from nas.space import Choices
-from nas.study.database import Database
 from nas.study.records import Candidate, TrialResult, TrialState
-from nas.study.storage import DATABASE_ERRORS, claim_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult, Evaluator, EvaluatorError, FailureReason, Parent
 from nas.workflows.observer import Observer
@@ -244,46 +240,3 @@ def test_a_stop_of_the_search_is_no_death(tmp_path: Path) -> None:
     assert not s.count_deaths(0)
     LocalExecutor().run(s, Fake(tmp_path / "log"), heard)
     assert s.counts.complete == 1
-
-
-def test_a_database_that_goes_is_no_death(tmp_path: Path) -> None:
-    """As often as it goes, and its driver is started again; one that kills the search counts all the same."""
-    file = tmp_path / "study.db"
-
-    def rename_table(before: str, after: str) -> None:
-        with sqlite3.connect(file) as connection:
-            connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
-        connection.close()
-
-    class Loses(Observer):
-        def epoch(self, candidate: Candidate, result: EpochResult) -> None:
-            rename_table("trial_user_attributes", "gone")
-
-    def restart() -> Study:
-        storage = claim_storage(f"sqlite:///{file}")
-        assert isinstance(storage, Database)
-        storage.work_in(tmp_path)
-        return study(storage, trials=1)
-
-    fake = Fake(tmp_path / "log")
-    for _ in range(3):
-        s = restart()
-        with pytest.raises(DATABASE_ERRORS):
-            LocalExecutor().run(s, fake, Loses())
-        s.ledger.close()
-        rename_table("gone", "trial_user_attributes")
-    s = restart()
-    (left,) = (path for path in tmp_path.iterdir() if path.suffix == ".json")
-    assert left.read_text() == '{"nas": {"0": {}}}' and not s.count_deaths(asked(s).number)
-    s.note_deaths(0, {"process": 1})
-    assert not left.exists()
-    s.ledger.close()
-    s = restart()
-    assert s.count_deaths(0) == {"process": 1}
-    LocalExecutor().run(s, fake, Observer())
-    assert s.counts.complete == 1 and fake.starts() == [0] * 4
-    s.ledger.close()
-    for damaged in ('{"nas": 3}', "{", '{"nas": {"0": {"process": -1}}}'):
-        left.write_text(damaged)
-        with pytest.raises(InputError, match=r"deaths\.json: is damaged \(.*\); remove it$"):
-            restart()
