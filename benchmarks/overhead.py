@@ -134,8 +134,9 @@ def measure_asleep(seconds: float) -> None:
             after, taken = _read_processor_times(search.pid), time.perf_counter() - start
             search.terminate()
     spent: dict[str, float] = defaultdict(float)
+    at_first = {process.pid: of for process, of in before.items()}  # a worker is renamed with each trial
     for process, of in after.items():
-        spent[process.name] += of - before.get(process, 0.0)
+        spent[process.name] += of - at_first.get(process.pid, 0.0)
     print(f"{'percent of a core':40}{taken:9.0f} s")
     for name, of in [*sorted(spent.items(), key=lambda one: -one[1]), ("all", sum(spent.values()))]:
         print(f"{name:40}{100 * of / taken:11.2f}")

@@ -77,8 +77,8 @@ def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
     if not colon and name in ARCHIVES:
         return _open_torchvision(name, root, download)
     file = Path(spec).expanduser()
-    if kind := recognise(file):  # of a path with a colon, which nothing has looked at
-        raise InputError(f"data set '{spec}' is a path with a colon; write {kind}:{spec}")
+    if found := recognise(file):  # of a path with a colon, which nothing has looked at
+        raise InputError(f"data set '{spec}' is a path with a colon; write {found}:{spec}")
     if file.is_dir():
         raise InputError(
             f"data set '{spec}' is a folder without folders of classes and without a data set; put the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,6 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.execution.base import describe_signal, find_place
-from nas.execution.ray_watch import is_listening
 
 
 def _find_exit_code(report: str) -> int | None:
@@ -30,9 +30,13 @@ def has_lost_machine(report: str) -> bool:
     by its report is one of those where its raylet goes with it."""
     if _ENDED_BY_RAY.search(report):
         return False
-    return not _DIED_ALONE.search(report) or _is_going_too(report)
+    if _DIED_ALONE.search(report):
+        return _is_going_too(report)
+    return _LOST.search(report) is not None
 
 
+_LOST = re.compile(r"The actor (?!died because of an error)(\S+ )?(died|is )|node (has died|died|was )|owner")
+"""What Ray reports of an actor that has gone, and not of an error that its code has raised."""
 _DIED_ALONE = re.compile(
     r"worker process has died\. Worker exit type: (?!INTENDED_SYSTEM_EXIT)(?!.*receives a SIGTERM)"
 )
@@ -48,10 +52,20 @@ def _is_going_too(report: str) -> bool:
         return False
     raylet = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
     end = time.monotonic() + _GOING_S
-    while is_listening(raylet):
+    while _can_connect(raylet):
         if time.monotonic() > end:
             return False
         time.sleep(_LOOK_S)
+    return True
+
+
+def _can_connect(address: str) -> bool:
+    """Return whether something listens; of a machine that has gone nothing answers at all."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_GOING_S).close()
+    except OSError:
+        return False
     return True
 
 

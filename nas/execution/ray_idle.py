@@ -21,17 +21,24 @@ INTERVALS = {
 comment ends with. A user's own variables count instead. None of these notices what dies."""
 
 _UNUSED = {"DataHead", "ServeHead", "TrainHead"}
-"""Processes of the dashboard, one each, which show nothing of what is trained here."""
+"""Processes of the dashboard, one each, which show nothing of a search."""
+_KNOWN = _UNUSED | {
+    "EventHead", "JobHead", "MetricsHead", "NodeHead", "PlatformEventsHead", "ReportHead", "StateHead",
+    "TaskEventsHead", "UsageStatsHead",
+}  # fmt: skip
+"""All of them in Ray 2.60; of another Ray, which may want some together, none is left out."""
 _MODULE = re.compile(
     r"^class (\w+)\(\s*(?:[\w.]+,\s*)*?(?:\w+\.)?(?:SubprocessModule|DashboardHeadModule)\b", re.MULTILINE
 )
 
 
-def name_dashboard_modules(ray_folder: Path) -> str:
+def choose_dashboard_modules(ray_folder: Path) -> list[str]:
     """Return the option of Ray's dashboard that has it start only what shows something of a search."""
     files = (ray_folder / "dashboard" / "modules").glob("*/*_head.py")
     found = {name for file in files for name in _MODULE.findall(file.read_text(encoding="utf-8"))}
-    return f"--modules-to-load={','.join(sorted(found - _UNUSED))}"
+    if found != _KNOWN or "RAY_TRAIN_ENABLE_STATE_TRACKING" in os.environ:
+        return []
+    return [f"--modules-to-load={','.join(sorted(found - _UNUSED))}"]
 
 
 @contextmanager

@@ -31,7 +31,8 @@ def main(version: str, runs: str, arguments: list[str]) -> None:
     if url.exists():
         arguments += ["--storage", url.read_text(encoding="utf-8")]
         url.unlink()
-    shutil.copytree(".", place / "sent")  # Ray removes its own copy when a driver leaves the cluster
+    # Ray removes its own copy when a driver leaves the cluster; a head that forgot the job may have one
+    shutil.copytree(".", place / "sent", dirs_exist_ok=True)
     os.chdir(place / "sent")
     sys.argv = ["nas", *arguments, "--address", "auto", "--runs", str(place)]
     import_module("nas.cli").main()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nas.execution.ray_address import check_address, find_short_folder, make_token, show_token
-from nas.execution.ray_idle import INTERVALS, environment, name_dashboard_modules
+from nas.execution.ray_idle import INTERVALS, choose_dashboard_modules, environment
 
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
@@ -29,7 +29,6 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
     "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
-    "RAY_timeout_ms_task_wait_for_death_info": "60000",  # how a worker went: of a node it is known after 15 s
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to us as KeyboardInterrupt
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no score
@@ -38,6 +37,7 @@ _SETTINGS = {
 }
 # Ray and Tune take these from the environment alone, some when they are imported.
 os.environ.update(_SETTINGS)
+os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "60000")  # of a node it is known after 15 s
 show_token()
 
 import ray
@@ -286,7 +286,7 @@ def _lean() -> Iterator[None]:
 
     def start_process(command: list[str], kind: str, *args: Any, **kwargs: Any) -> Any:
         if kind == ray._private.ray_constants.PROCESS_TYPE_DASHBOARD and wanted["include_dashboard"]:
-            command = [*command, name_dashboard_modules(Path(ray.__file__).parent)]
+            command = [*command, *choose_dashboard_modules(Path(ray.__file__).parent)]
         return start(command, kind, *args, **kwargs)
 
     def start_dashboard_last(self: Any) -> None:

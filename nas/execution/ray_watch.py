@@ -62,7 +62,7 @@ class Watch:
         since: dict[str, float] = {}
         while not self._done.wait(_EVERY_S):
             for address, (what, patience_s) in self._places.items():
-                if is_listening(address):
+                if _is_listening(address):
                     since.pop(address, None)
                 elif time.monotonic() - since.setdefault(address, time.monotonic()) >= patience_s:
                     self._gone = f"{what} ({address})"
@@ -82,7 +82,7 @@ _GCS_S = 20.0
 """A head that keeps its state elsewhere may come back."""
 
 
-def is_listening(address: str) -> bool:
+def _is_listening(address: str) -> bool:
     """Return whether something listens; what is too busy to answer does."""
     host, _, port = address.rpartition(":")
     try:

@@ -121,7 +121,7 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="nas-submit-") as sent:
         flags = _pack(config, read_plugins(plugins), Path(sent), join)
         jobs = Jobs(address)
-        job = _note_job(path, jobs)
+        job = _note_job(path, jobs, name)
         shown = f"nas search {config.space} --name {path.name}"
         try:
             jobs.submit(job.name, Path(sent), ["search", *flags, "--name", path.name], {"command": shown})
@@ -142,19 +142,26 @@ def _find_place(runs: Path, name: str | None, like: str) -> Path:
     return RunFolder.find_place(runs, name, like)
 
 
-def _note_job(path: Path, jobs: Any) -> ClusterJob:
+def _note_job(path: Path, jobs: Any, name: str | None) -> ClusterJob:
     """Return the job of a run, noted in its folder before it is sent: who is killed meanwhile leaves none
-    that nobody knows. One that was noted and never came is sent again under its name, which a cluster takes
-    once. Raises RunExists where it did come."""
+    that nobody knows. One of this name that was noted and never came is sent again under its own, which a
+    cluster takes once. Raises RunExists where it did come, or may be on its way."""
     from nas.execution.ray_jobs import check_job, name_job
 
+    if name is None and path.exists():
+        raise RunExists(f"{path}: another submission has just made it; submit again")
     if not has_job(path):
         make_folder(path)
         job = ClusterJob(name_job(path.name), jobs.address, received=False)
         job.write(path)
         return job
     job = ClusterJob.read(path)
-    if job.received or job.address != jobs.address or jobs.has(check_job(job.name)):
+    if not job.received and job.address != jobs.address:
+        raise RunExists(
+            f"{path}: was to be submitted to the cluster at {job.address}, not to {jobs.address}; give that "
+            "--address, or choose another --name"
+        )
+    if job.received or jobs.has(check_job(job.name)):
         again = f"nas attach {quote(str(path))} --address {quote(job.address)}"
         raise RunExists(
             f"{path}: was submitted already, as job {job.name}; follow it with: {again}, or choose another "
@@ -177,8 +184,9 @@ def attach(run: Path, address: str) -> Submitted:
     if not job.received:
         if not jobs.has(job.name):
             raise InputError(
-                f"{run}: the Ray cluster at address '{address}' has not received job {job.name}; where what "
-                f"was to send it has ended, submit again with --name {quote(run.name)}, or remove the folder"
+                f"{run}: the Ray cluster at address '{address}' knows of no job {job.name}, which was noted "
+                f"and may not have been sent; submit again with --name {quote(run.name)}, or remove the "
+                "folder"
             )
         replace(job, received=True).write(run)
     return Submitted(RunFolder(run), job.name, jobs)

@@ -847,7 +847,7 @@ def test_a_file_of_no_kind(tmp_path: Path) -> None:
     for name in ("photos.zip", "photos.tar.gz", "photos.7Z"):
         (file := tmp_path / name).touch()
         assert message(str(file)) == (
-            f"data set '{file}' is an archive, and none is unpacked; unpack it, and name the folder"
+            f"data set '{file}' is an archive, and none is unpacked; unpack it, and name what it has"
         )
 
 

@@ -346,9 +346,9 @@ def test_a_job_is_known_whenever_its_client_is_killed(cluster: Cluster) -> None:
         said = apart(verb, "runs/before", *at)
         assert (said.code, said.err) == (
             2,
-            f"error: runs/before: the Ray cluster at address '{cluster.dashboard}' has not received job "
-            f"{job.name}; where what was to send it has ended, submit again with --name before, or remove "
-            "the folder\n",
+            f"error: runs/before: the Ray cluster at address '{cluster.dashboard}' knows of no job "
+            f"{job.name}, which was noted and may not have been sent; submit again with --name before, or "
+            "remove the folder\n",
         )
     search = ("search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", "1", "--epochs", "1")
     again = apart(*search, "--submit", *at, "--name", "before")
