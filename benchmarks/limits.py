@@ -57,8 +57,8 @@ def main() -> None:
     print(f"{table.fingerprint.device}; medians: {format_latency(limit)}, {macs / 1e6:.1f}M MACs")
     near = [c.latency / limit for c in costs if 0.9 * macs <= c.macs <= macs]
     print(
-        f"of members at 0.9 to 1 of these MACs {sum(one > 1 for one in near) / len(near):.0%} are predicted to "
-        f"take longer than that, up to {max(near):.2f} times"
+        f"of members at 0.9 to 1 of these MACs {sum(one > 1 for one in near) / len(near):.0%} are predicted "
+        f"to take longer than that, up to {max(near):.2f} times"
     )
     with nullcontext(args.into) if args.into else tempfile.TemporaryDirectory() as name:
         unpack(args.cifar, Path(name, "images"), args.train, args.train // 2)
