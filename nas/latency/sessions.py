@@ -66,11 +66,13 @@ def open_openvino(file: str, shape: Sequence[int] | None, threads: int, **settin
 
 @cache
 def open_ncnn(file: str, threads: int) -> Any:
-    """Return a network of ncnn on the CPU, one for all that is asked of a file. Raises RuntimeError."""
+    """Return a network of ncnn on the CPU in single precision, as its export applies it, one for all that is
+    asked of a file. Raises RuntimeError."""
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads, net.opt.use_vulkan_compute = threads, False
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     if net.load_param(file) or net.load_model(file.removesuffix(".param") + ".bin"):
         raise RuntimeError("ncnn cannot load it")
     return net

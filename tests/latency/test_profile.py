@@ -30,7 +30,7 @@ from nas.exporters.runtimes import ONNX
 from nas.latency import RUNTIMES, Latency, Workload, find_runtime, measure, summary
 from nas.latency.cliffs import find_cliffs
 from nas.latency.rounds import shuffle_rounds
-from nas.latency.sessions import InferenceJob
+from nas.latency.sessions import InferenceJob, open_ncnn
 from nas.latency.summary import Turn, summarise_turns
 from nas.report.latency import COLUMNS, format_ms, render_profile
 from nas.report.page import write_report
@@ -155,6 +155,13 @@ def test_a_turn_of_one_long_run_has_times_by_stage(
     clock = own.make_clock(InferenceJob(str(file), "", None, images, 1, "cpu", ("stem", "s1", "classifier")))
     (times,) = clock()
     assert len(times) == 4 and all(seconds > 0 for seconds in times[:2])
+
+
+@pytest.mark.slow
+def test_ncnn_is_timed_in_the_precision_of_its_export() -> None:
+    file, *_ = (path for path in export("relu.yaml", "relu.param", format="ncnn") if path.suffix == ".param")
+    options = open_ncnn(str(file), 1).opt
+    assert not (options.use_fp16_packed or options.use_fp16_storage or options.use_fp16_arithmetic)
 
 
 def test_each_round_has_every_one_once_in_an_order_of_its_own() -> None:
