@@ -266,7 +266,7 @@ class Jobs:
         if type(error).__name__ == "AuthenticationError":
             return refuse_token(self.address)
         first, *_ = (*str(error).strip().splitlines(), "")
-        if job and "status code 404" in first:
+        if job and re.search("status code 404|404, message", first):  # of a request, and of a stream
             return UnknownJob(
                 f"the Ray cluster at address '{self.address}' knows of no job {job}; a head that was started "
                 "anew forgets them"
