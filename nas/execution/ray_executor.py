@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 from nas.execution.ray_start import (
     count_room,
@@ -96,7 +97,8 @@ class RayExecutor:
             with Watch(own.gcs, own.raylet, self._way_out, lambda: end_session(session)) as watch:
                 metered = MeteredObserver(observer, queue, self._labels, own.address)
                 try:
-                    self._tune(Trials(queue, metered, self.count_slots, evaluator, watch), evaluator)
+                    with _without_start_hooks():
+                        self._tune(Trials(queue, metered, self.count_slots, evaluator, watch), evaluator)
                 except ray.exceptions.RayError as error:
                     watch.check()
                     raise NasError(self._describe_error(error)) from None
@@ -206,6 +208,13 @@ def _without_environment() -> AbstractContextManager[None]:
     """Have Tune ask for workers without environment variables: a process that started ahead has none, and is
     not given to who asks for some. What Tune's would say, importing `ray_start` says."""
     return swapped(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=())
+
+
+def _without_start_hooks() -> AbstractContextManager[None]:
+    """Have Ray forget what Tune wants done at its next start in this process, which is to send the evaluator
+    again: after one that cannot be sent no Ray would start."""
+    worker: Any = ray._private.worker  # there is no public way
+    return swapped(worker, _post_init_hooks=[*worker._post_init_hooks])
 
 
 _KIND = "accelerator_type:"

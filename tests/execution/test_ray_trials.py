@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,8 @@ def test_an_evaluator_that_cannot_be_sent_ends_the_run(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=2)
     fake = Fake(tmp_path / "log")
     fake.lock = threading.Lock()  # type: ignore[attr-defined]
+    worker: Any = importlib.import_module("ray._private.worker")
+    hooks = [*worker._post_init_hooks]
     with pytest.raises(EvaluatorError) as error:
         make_executor().run(s, fake, heard)
     assert str(error.value) == (
@@ -183,6 +186,7 @@ def test_an_evaluator_that_cannot_be_sent_ends_the_run(tmp_path: Path) -> None:
         "; let it make what it holds where it trains, or train in this process by --workers 0 --in-process"
     )
     assert s.trials == []
+    assert worker._post_init_hooks == hooks  # what Ray does at its next start
 
 
 def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path: Path) -> None:
