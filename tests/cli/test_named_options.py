@@ -18,8 +18,9 @@ from nas.training.recipe import Recipe
 PACKAGE = Path(nas.__file__).parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z](?![\w-])")
 OF_OTHERS = {
-    "--backend-store-uri", "--dashboard-host", "--head", "--ignore-submodules", "--logdir", "--modules-to-load",
-    "--object-store-memory", "--porcelain", "--project", "--strict", "--timeout", "--untracked-files",
+    "--backend-store-uri", "--dashboard-host", "--head", "--ignore-submodules", "--logdir",
+    "--modules-to-load", "--object-store-memory", "--porcelain", "--project", "--strict", "--timeout",
+    "--untracked-files",
 }  # fmt: skip
 # Of Ray, of loggers and of git, and in the commands of services.
 OF_COMMANDS = {
