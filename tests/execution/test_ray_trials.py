@@ -178,7 +178,6 @@ def test_an_evaluator_that_cannot_be_sent_ends_the_run(tmp_path: Path) -> None:
     fake = Fake(tmp_path / "log")
     fake.lock = threading.Lock()  # type: ignore[attr-defined]
     worker: Any = importlib.import_module("ray._private.worker")
-    hooks = [*worker._post_init_hooks]
     with pytest.raises(EvaluatorError) as error:
         make_executor().run(s, fake, heard)
     assert str(error.value) == (
@@ -186,7 +185,8 @@ def test_an_evaluator_that_cannot_be_sent_ends_the_run(tmp_path: Path) -> None:
         "; let it make what it holds where it trains, or train in this process by --workers 0 --in-process"
     )
     assert s.trials == []
-    assert worker._post_init_hooks == hooks  # what Ray does at its next start
+    # what Ray does at its next start, where it would be sent again
+    assert not [hook for hook in worker._post_init_hooks if "_ParameterRegistry" in repr(hook)]
 
 
 def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_limits_in_a_file_of_settings() -> None:
     said = nas("search", "--config", "search.yaml")
     assert said.err == (
         "error: search.yaml: budget: 'memory=5K' is not a list of limits; write them as text, such as "
-        "[memory=8M]\n"
+        "[memory=8M], or budget_flops: 400M\n"
     )
 
 
