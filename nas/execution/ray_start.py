@@ -286,7 +286,7 @@ def _lean() -> Iterator[None]:
 
     def start_process(command: list[str], kind: str, *args: Any, **kwargs: Any) -> Any:
         if kind == ray._private.ray_constants.PROCESS_TYPE_DASHBOARD and wanted["include_dashboard"]:
-            command = [*command, *choose_dashboard_modules(Path(ray.__file__).parent)]
+            command = [*command, *choose_dashboard_modules(ray.__version__)]
         return start(command, kind, *args, **kwargs)
 
     def start_dashboard_last(self: Any) -> None:

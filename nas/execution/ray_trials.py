@@ -126,9 +126,8 @@ class Trials:
             self._tell(candidate, AttemptStep(failure=failure), bytes)
             return
         # A machine that goes is no fault of the network at first sight.
-        what = MACHINE if is_lost else PROCESS
-        describe = partial(describe_death, report) if what is PROCESS else lambda: MACHINE_WENT
-        died = take_death(self._queue, candidate.number, what, describe)
+        describe = (lambda: MACHINE_WENT) if is_lost else partial(describe_death, report)
+        died = take_death(self._queue, candidate.number, MACHINE if is_lost else PROCESS, describe)
         if died is None:
             self._again.append(candidate)
         else:

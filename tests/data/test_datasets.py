@@ -851,6 +851,14 @@ def test_a_file_of_no_kind(tmp_path: Path) -> None:
         )
 
 
+def test_a_path_with_a_colon(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (folder := tmp_path / "a:b" / label).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "0.png")
+    spec = str(tmp_path / "a:b")
+    assert message(spec) == f"data set '{spec}' is a path with a colon; write imagefolder:{spec}"
+
+
 def test_a_folder_of_no_kind(tmp_path: Path) -> None:
     assert message(str(tmp_path)) == (
         f"data set '{tmp_path}' is a folder without folders of classes and without a data set; put the "

@@ -27,7 +27,9 @@ from nas import __version__
 from nas.errors import InputError, NasError
 from nas.runs.config import SearchConfig
 from nas.runs.config_file import read_config
+from nas.runs.folder import RunExists
 from nas.runs.job import ClusterJob
+from nas.workflows.submission import _note_job
 
 OWN = """
 import time
@@ -275,6 +277,20 @@ def test_the_manifest_comes_last(tmp_path: Path) -> None:
     sent = said.stdout.split(":")[1]
     came = [path.name for path, _ in _unpack(base64.b64decode(sent), tmp_path / "into")]
     assert came == ["best.py", "study.journal", "0.safetensors", "run.yaml"]
+
+
+def test_a_run_that_another_submission_has(tmp_path: Path) -> None:
+    from nas.execution.ray_jobs import Jobs
+
+    path, jobs = tmp_path / "mine", Jobs.__new__(Jobs)
+    jobs.address = "http://two:8265"
+    path.mkdir()
+    with pytest.raises(RunExists, match="mine: another submission has just made it; submit again"):
+        _note_job(path, jobs, None)
+    ClusterJob("nas-mine-00000000", "http://one:8265", received=False).write(path)
+    told = "mine: was to be submitted to the cluster at http://one:8265, not to http://two:8265; give that"
+    with pytest.raises(RunExists, match=told):
+        _note_job(path, jobs, "mine")
 
 
 def test_a_run_folder_that_names_no_job(tmp_path: Path) -> None:

@@ -199,3 +199,24 @@ def test_nothing_is_started_where_nothing_is_needed(config: ExecutorConfig) -> N
     with keep_ready(ExecutorConfig(workers=0)) as begin:
         begin()
         assert "nas-ray" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("report", "is_lost"),
+    [
+        ("The actor died because its node has died.", True),
+        ("The actor 0b1c is unavailable: the connection is broken. The task may have run.", True),
+        ("The actor died because of an error raised in its creation task, ValueError", False),
+        ("ray::Worker.step() (pid=1)\nOutOfDiskError: Local disk is full", False),
+    ],
+)
+def test_what_an_actor_raises_is_no_loss_of_its_machine(report: str, is_lost: bool) -> None:
+    from nas.execution.ray_deaths import has_lost_machine
+
+    assert has_lost_machine(report) == is_lost
+
+
+def test_a_dashboard_of_another_ray_is_whole() -> None:
+    from nas.execution.ray_idle import choose_dashboard_modules
+
+    assert choose_dashboard_modules("2.61.0") == []
