@@ -73,7 +73,7 @@ _GOING_S = 1.0
 _LOOK_S = 0.1
 
 
-def was_crowded_out(report: str) -> bool:
+def is_crowded_out(report: str) -> bool:
     """Return whether Ray ended a worker as the memory of its machine was nearly full, and not by the trial on
     it: another process had more by the report, or no trial had begun. Whom Ray ends it chooses by when they
     began, so that one that allocates without end takes its neighbours with it."""

@@ -29,8 +29,8 @@ from nas.execution.ray_deaths import (
     describe_death,
     describe_loss,
     has_lost_machine,
+    is_crowded_out,
     may_have_run_out,
-    was_crowded_out,
 )
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
@@ -127,7 +127,7 @@ class Trials:
         candidate = self._running.pop(trial_id)
         limit = find_time_limit(self._evaluator, candidate.number)
         taken_s = time.monotonic() - self._began.get(trial_id, math.inf)
-        is_lost = has_lost_machine(report) or was_crowded_out(report)
+        is_lost = has_lost_machine(report) or is_crowded_out(report)
         if limit and taken_s >= extend_limit(limit) and not is_lost and may_have_run_out(report):
             text = f"{limit:g} s were over in epoch {self._epochs.get(trial_id, 0) + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)

@@ -141,7 +141,9 @@ def submit(
             submitted = Submitted(RunFolder(path), job.name, jobs)
             arguments = ["search", *flags, "--name", path.name]
             try:
-                _send(partial(jobs.submit, job.name, Path(sent), arguments, {"command": shown}), submitted)
+                _submit_whole(
+                    partial(jobs.submit, job.name, Path(sent), arguments, {"command": shown}), submitted
+                )
             except NasError:
                 with suppress(NasError):  # it is not known who has it
                     if not jobs.has(job.name):
@@ -154,14 +156,15 @@ def submit(
     return submitted
 
 
-def _send(send: Callable[[], None], submitted: Submitted) -> None:
+def _submit_whole(send: Callable[[], None], submitted: Submitted) -> None:
     """Send a search to the end, as a cluster may have what was broken off. Raises what `send` raises, and
     SendingStopped where Ctrl-C came meanwhile, at the second one or after a while without its end."""
     sent: Future[None] = Future()
 
     def send_apart() -> None:
         try:
-            sent.set_result(send())
+            send()
+            sent.set_result(None)
         except BaseException as error:
             sent.set_exception(error)
 
