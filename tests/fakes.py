@@ -102,6 +102,11 @@ class FakeTraining:
                 order = [f"kill -9 {pid}" for pid in gone[:: 1 if times == 1 else -1]]
                 subprocess.Popen(["sh", "-c", "; sleep 0.2; ".join(order)], start_new_session=True)
                 time.sleep(60)
+            case ["hoards"]:
+                hoard = []
+                for _ in range(100):
+                    hoard.append(b"1" * (64 << 20))
+                    time.sleep(0.05)
             case ["dies"]:
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["odd", "result"] if self._epoch == 2:

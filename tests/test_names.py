@@ -81,7 +81,10 @@ SEAMS = {"Builder", "Exporter", "Join", "Layer", "Logger", "Operator", "Unary"}
 PLAIN_BASES = {"ABC", "Enum", "Exception", "Mapping", "NamedTuple", "Protocol", "StrEnum", "dict", "str"}
 # Bases of Python's own, which name no methods of ours.
 
-RAYS = {"_maybe_reuse_cached_actor", "_maybe_update_trial_queue", "_should_skip_dynamo", "remote"}
+RAYS = {
+    "_actor_task_failed", "_maybe_reuse_cached_actor", "_maybe_update_trial_queue", "_should_skip_dynamo",
+    "remote",
+}  # fmt: skip
 # Methods of Ray and torch that are meant to be overridden, though their names say private; what an actor has.
 
 SHARED = {

@@ -28,9 +28,18 @@ def submit_search(
             f"--format {form}: is done on this machine alone; leave out --submit, or --format {form}"
         )
     from nas.report.console import open_terminal, say
-    from nas.workflows.submission import submit
+    from nas.workflows.submission import SendingStopped, submit
 
-    submitted = submit(settings, plugins, runs, name, join)
+    try:
+        submitted = submit(settings, plugins, runs, name, join)
+    except SendingStopped as stopped:
+        print()  # a terminal has shown ^C
+        if stopped.is_received:
+            _say_detached(stopped.submitted)
+        else:
+            job, attach_command = stopped.submitted.job, stopped.submitted.attach_command
+            say(open_terminal(), f"Stopped while job {job} was sent. See whether it came: {attach_command}")
+        sys.exit(_DETACHED)
     say(open_terminal(), f"Submitted to the Ray cluster at {submitted.jobs.address} as job {submitted.job}.")
     say(open_terminal(), f"Ctrl-C leaves it running. Come back with: {submitted.attach_command}")
     _follow(submitted)
@@ -68,9 +77,19 @@ def _follow(submitted: Submitted) -> None:
             say(open_terminal(), f"Its run folder is fetched to {where}; the paths above are the cluster's.")
     except KeyboardInterrupt:
         print()  # a terminal has shown ^C
-        goes_on = "the search goes on. Come back" if code is None else "its results are still to be fetched"
-        say(open_terminal(), f"Detached; {goes_on} with: {submitted.attach_command}")
         if code is None:
-            say(open_terminal(), f"Or stop it with: {submitted.stop_command}")
+            _say_detached(submitted)
+        else:
+            fetch = f"its results are still to be fetched with: {submitted.attach_command}"
+            say(open_terminal(), f"Detached; {fetch}")
         code = _DETACHED
     sys.exit(code)
+
+
+def _say_detached(submitted: Submitted) -> None:
+    """Say how to come back to a search that goes on, and how to stop it."""
+    from nas.report.console import open_terminal, say
+
+    come_back = f"the search goes on. Come back with: {submitted.attach_command}"
+    say(open_terminal(), f"Detached; {come_back}")
+    say(open_terminal(), f"Or stop it with: {submitted.stop_command}")

@@ -73,6 +73,18 @@ _GOING_S = 1.0
 _LOOK_S = 0.1
 
 
+def is_crowded_out(report: str) -> bool:
+    """Return whether Ray ended a worker as the memory of its machine was nearly full, and not by the trial on
+    it: another process had more by the report, or no trial had begun. Whom Ray ends it chooses by when they
+    began, so that one that allocates without end takes its neighbours with it."""
+    if not _ENDED_BY_RAY.search(report):
+        return False
+    actor = re.search(r"^\s*actor_id: (\w+)", report, re.M)  # of a worker that has started
+    process = actor and re.search(rf"{actor[1]}\b.*pid=(\d+)", report)
+    used = {pid: float(gigabytes) for pid, gigabytes in re.findall(r"^(\d+)\t([\d.]+)\t", report, re.M)}
+    return not process or used.get(process[1], 0.0) < max(used.values(), default=0.0)
+
+
 def may_have_run_out(report: str) -> bool:
     """Return whether a worker that died alone may have ended itself, as the time of its trial was over:
     `faulthandler`, which does that, prints so."""
@@ -86,11 +98,7 @@ def describe_death(report: str) -> str:
     """Return in a few words how a worker ended that died alone, by Ray's report of it, and by what it printed
     in the end."""
     if _ENDED_BY_RAY.search(report):
-        words = re.search(
-            r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
-        )
-        full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
-        return f"Ray ended its process, as the memory of its machine was nearly full{full}"
+        return _describe_full(report)
     code = _find_exit_code(report)
     if code is not None and code >= 0:
         return f"its process ended with exit code {code}"
@@ -103,8 +111,18 @@ def describe_death(report: str) -> str:
     return f"{describe_signal('SIGKILL')}, or ended itself by os._exit"
 
 
-MACHINE_WENT = "its machine or Ray on it has gone, or has ended it"
-"""How a worker ended that did not die alone."""
+def describe_loss(report: str) -> str:
+    """Return in a few words how a worker ended by no doing of the trial on it."""
+    if _ENDED_BY_RAY.search(report):
+        return f"{_describe_full(report)}; another process had more, or its trial had not begun"
+    return "its machine or Ray on it has gone, or has ended it"
+
+
+def _describe_full(report: str) -> str:
+    words = re.search(r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report)
+    full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
+    return f"Ray ended its process, as the memory of its machine was nearly full{full}"
+
 
 _ENDED_BY_RAY = re.compile("low on memory|OutOfMemoryError")
 _FATAL = {

@@ -25,7 +25,7 @@ from nas.execution.ray_start import (
 # isort: split
 import ray
 from ray import tune
-from ray.tune.execution import class_cache
+from ray.tune.execution import class_cache, tune_controller
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas import __version__
@@ -34,6 +34,7 @@ from nas.execution.base import TrialObserver, TrialQueue
 from nas.execution.ray_metrics import MeteredObserver
 from nas.execution.ray_trials import (
     Abort,
+    Actors,
     Controller,
     Listener,
     QueueScheduler,
@@ -171,7 +172,11 @@ class RayExecutor:
         worker.__qualname__ = Worker.__qualname__  # which a dashboard shows; Tune's is of its own function
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
-                with swapped(tune.tune, TuneController=Controller), _without_environment():
+                with (
+                    swapped(tune.tune, TuneController=Controller),
+                    swapped(tune_controller, RayActorManager=Actors),
+                    _without_environment(),
+                ):
                     tune.run(
                         worker,
                         name="nas",

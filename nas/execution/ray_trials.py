@@ -16,6 +16,8 @@ import nas.execution.ray_start  # noqa: F401  # its settings come first
 # isort: split
 import ray
 from ray import tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -23,7 +25,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
 from nas.execution.base import MACHINE, PROCESS, AttemptStep, TrialQueue, ask_for_trial, take_death, tell
-from nas.execution.ray_deaths import MACHINE_WENT, describe_death, has_lost_machine, may_have_run_out
+from nas.execution.ray_deaths import (
+    describe_death,
+    describe_loss,
+    has_lost_machine,
+    is_crowded_out,
+    may_have_run_out,
+)
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
@@ -119,14 +127,14 @@ class Trials:
         candidate = self._running.pop(trial_id)
         limit = find_time_limit(self._evaluator, candidate.number)
         taken_s = time.monotonic() - self._began.get(trial_id, math.inf)
-        is_lost = has_lost_machine(report)
+        is_lost = has_lost_machine(report) or is_crowded_out(report)
         if limit and taken_s >= extend_limit(limit) and not is_lost and may_have_run_out(report):
             text = f"{limit:g} s were over in epoch {self._epochs.get(trial_id, 0) + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
             self._tell(candidate, AttemptStep(failure=failure), bytes)
             return
         # A machine that goes is no fault of the network at first sight.
-        describe = (lambda: MACHINE_WENT) if is_lost else partial(describe_death, report)
+        describe = partial(describe_loss if is_lost else describe_death, report)
         died = take_death(self._queue, candidate.number, MACHINE if is_lost else PROCESS, describe)
         if died is None:
             self._again.append(candidate)
@@ -211,6 +219,18 @@ class Controller(TuneController):
             and actor not in self._started_actors
             and self._actor_manager.is_actor_started(actor)
         )
+
+
+class Actors(RayActorManager):
+    """Has a worker that Ray's memory monitor ends be one that died: what Ray raises of it is no error of an
+    actor to Tune, which ends the search by it."""
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            actor, _ = self._live_actors_to_ray_actors_resources[tracked_actor_task._tracked_actor]
+            name = actor._actor_id.hex()
+            exception = RayActorError(name, f"actor_id: {name}\n{exception}")
+        super()._actor_task_failed(tracked_actor_task, exception)
 
 
 class QueueScheduler(FIFOScheduler):

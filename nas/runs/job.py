@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +41,8 @@ class ClusterJob:
 
     @staticmethod
     def remove(run: Path) -> None:
-        """Remove the note of a job that no cluster has, and the folder where it has nothing else."""
+        """Remove the note of a job that no cluster has."""
         (run / _NAME).unlink(missing_ok=True)
-        with suppress(OSError):  # there are other files in it
-            run.rmdir()
 
 
 def has_job(run: Path) -> bool:

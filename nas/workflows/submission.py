@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import yaml
 
@@ -28,6 +31,8 @@ from nas.space.plugins import Plugin, load_plugins, read_plugins
 
 _ASK_S = 120.0
 """Seconds that a cluster may take to begin another process, and that to answer."""
+_SENT_S = 10.0
+"""Seconds that a job which is under way may take to come, once nobody wants to wait for it."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,15 @@ class Submitted:
         return self.folder.manifest_file.exists()
 
 
+class SendingStopped(KeyboardInterrupt):
+    """Ctrl-C came while a search was sent. `is_received`: whether the cluster has it all the same; False
+    where it has not answered yet."""
+
+    def __init__(self, submitted: Submitted, is_received: bool) -> None:
+        super().__init__()
+        self.submitted, self.is_received = submitted, is_received
+
+
 def submit(
     config: SearchConfig,
     plugins: Sequence[Path] = (),
@@ -109,7 +123,8 @@ def submit(
 
     What it needs of this machine's files is sent: the space, plugins, the evaluator, a data set's function
     and networks to start from. Paths of images are to be the same there. `join`: as of `nas.search`. Raises
-    InputError, RunExists for a name that was submitted before, NasError where the cluster does not take it.
+    InputError, RunExists for a name that was submitted before, NasError where the cluster does not take it,
+    SendingStopped for a Ctrl-C meanwhile.
     """
     from nas.execution.ray_jobs import Jobs
 
@@ -121,17 +136,68 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="nas-submit-") as sent:
         flags = _pack(config, read_plugins(plugins), Path(sent), join)
         jobs = Jobs(address)
-        job = _note_job(path, jobs, name)
         shown = f"nas search {config.space} --name {path.name}"
+        with _sending(path, jobs, name) as job:
+            submitted = Submitted(RunFolder(path), job.name, jobs)
+            arguments = ["search", *flags, "--name", path.name]
+            try:
+                _submit_whole(
+                    partial(jobs.submit, job.name, Path(sent), arguments, {"command": shown}), submitted
+                )
+            except NasError:
+                with suppress(NasError):  # it is not known who has it
+                    if not jobs.has(job.name):
+                        ClusterJob.remove(path)
+                raise
+            except SendingStopped as stopped:
+                replace(job, received=stopped.is_received).write(path)
+                raise
+            replace(job, received=True).write(path)
+    return submitted
+
+
+def _submit_whole(send: Callable[[], None], submitted: Submitted) -> None:
+    """Send a search to the end, as a cluster may have what was broken off. Raises what `send` raises, and
+    SendingStopped where Ctrl-C came meanwhile, at the second one or after a while without its end."""
+    sent: Future[None] = Future()
+
+    def send_apart() -> None:
         try:
-            jobs.submit(job.name, Path(sent), ["search", *flags, "--name", path.name], {"command": shown})
-        except NasError:
-            with suppress(NasError):  # it is not known who has it
-                if not jobs.has(job.name):
-                    ClusterJob.remove(path)
-            raise
-    replace(job, received=True).write(path)
-    return Submitted(RunFolder(path), job.name, jobs)
+            send()
+            sent.set_result(None)
+        except BaseException as error:
+            sent.set_exception(error)
+
+    Thread(target=send_apart, daemon=True).start()
+    try:
+        sent.result()
+    except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            wait([sent], _SENT_S)
+        if sent.done():
+            sent.result()
+        raise SendingStopped(submitted, sent.done()) from None
+
+
+class _SendingFolder(RunFolder):
+    WORK: ClassVar[str] = "submitting a search"
+
+
+@contextmanager
+def _sending(path: Path, jobs: Any, name: str | None) -> Iterator[ClusterJob]:
+    """Give the job of a run folder, as `_note_job` does, which nobody else sends meanwhile. Raises InputError
+    where another one sends it."""
+    if name is None and path.exists():
+        raise RunExists(f"{path}: another submission has just made it; submit again")
+    make_folder(path)
+    folder = _SendingFolder(path)
+    with folder.locked():
+        try:
+            yield _note_job(path, jobs)
+        finally:
+            folder.lock_file.unlink(missing_ok=True)
+            with suppress(OSError):  # its job is noted in it
+                path.rmdir()
 
 
 def _find_place(runs: Path, name: str | None, like: str) -> Path:
@@ -142,16 +208,13 @@ def _find_place(runs: Path, name: str | None, like: str) -> Path:
     return RunFolder.find_place(runs, name, like)
 
 
-def _note_job(path: Path, jobs: Any, name: str | None) -> ClusterJob:
+def _note_job(path: Path, jobs: Any) -> ClusterJob:
     """Return the job of a run, noted in its folder before it is sent: who is killed meanwhile leaves none
     that nobody knows. One of this name that was noted and never came is sent again under its own, which a
     cluster takes once. Raises RunExists where it did come, or may be on its way."""
     from nas.execution.ray_jobs import check_job, name_job
 
-    if name is None and path.exists():
-        raise RunExists(f"{path}: another submission has just made it; submit again")
     if not has_job(path):
-        make_folder(path)
         job = ClusterJob(name_job(path.name), jobs.address, received=False)
         job.write(path)
         return job

@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from fakes import Fake, start
+
+from nas.study.records import TrialState
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -75,6 +78,9 @@ def test_a_fault_loses_nothing_and_nothing_is_trained_twice(
         assert re.match("error: " + said, search.said[0]) and way_out in search.said[0], search.said
 
 
+FULL = r"Ray ended its process, as the memory of its machine was nearly full, [\d.]+GB used / [\d.]+GB limit"
+
+
 @pytest.mark.slow
 def test_the_memory_monitor_of_ray_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nas.execution.ray_executor import RayExecutor
@@ -84,10 +90,33 @@ def test_the_memory_monitor_of_ray_is_quoted(tmp_path: Path, monkeypatch: pytest
     RayExecutor(dashboard=False).run(s, Fake(tmp_path / "log", epoch_s=3), heard)
     (trial,) = s.trials
     assert re.fullmatch(
-        r"worker_died: 2 times; Ray ended its process, as the memory of its machine was nearly full, "
-        r"[\d.]+GB used / [\d.]+GB limit, and Ray allows 0\.1% of it",
+        rf"worker_died: 5 times; {FULL}, and Ray allows 0\.1% of it; another process had more, or its "
+        "trial had not begun",
         str(trial.failure),
     )
+
+
+@pytest.mark.slow
+def test_a_neighbour_of_a_trial_that_allocates_without_end_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray ends workers by when they began: the neighbour's began after that of the trial that hoards."""
+    from nas.execution.ray_executor import RayExecutor
+
+    memory = psutil.virtual_memory()
+    if memory.available < 7 * 2**30:
+        pytest.skip("needs 7 GiB of memory that is free")
+    allowed = 1 - (memory.available - 4 * 2**30) / memory.total
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))  # from where workers import the fakes
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.4f}")
+    s, heard = start(tmp_path, trials=2)
+    fake = Fake(tmp_path / "log", {0: "hoards", 1: "dies once"}, epoch_s=6)
+    RayExecutor(dashboard=False, concurrency=2).run(s, fake, heard)
+    hoarder, neighbour = s.trials
+    assert re.fullmatch(rf"worker_died: 2 times; {FULL}, and Ray allows [\d.]+% of it", str(hoarder.failure))
+    assert neighbour.state is TrialState.COMPLETE
+    deaths = s.count_deaths(1)
+    assert deaths["process"] == 1 and deaths["machine"] >= 1, deaths
 
 
 def test_every_fault_of_the_page_has_its_test_and_its_row(faults: ModuleType) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,7 +30,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.config_file import read_config
 from nas.runs.folder import RunExists
 from nas.runs.job import ClusterJob
-from nas.workflows.submission import _note_job
+from nas.workflows.submission import _sending
 
 OWN = """
 import time
@@ -285,12 +286,14 @@ def test_a_run_that_another_submission_has(tmp_path: Path) -> None:
     path, jobs = tmp_path / "mine", Jobs.__new__(Jobs)
     jobs.address = "http://two:8265"
     path.mkdir()
-    with pytest.raises(RunExists, match="mine: another submission has just made it; submit again"):
-        _note_job(path, jobs, None)
+    told = "mine: another submission has just made it; submit again"
+    with pytest.raises(RunExists, match=told), _sending(path, jobs, None):
+        pass
     ClusterJob("nas-mine-00000000", "http://one:8265", received=False).write(path)
     told = "mine: was to be submitted to the cluster at http://one:8265, not to http://two:8265; give that"
-    with pytest.raises(RunExists, match=told):
-        _note_job(path, jobs, "mine")
+    with pytest.raises(RunExists, match=told), _sending(path, jobs, "mine"):
+        pass
+    assert [file.name for file in path.iterdir()] == ["job.yaml"]
 
 
 def test_a_run_folder_that_names_no_job(tmp_path: Path) -> None:
@@ -379,6 +382,67 @@ def test_a_job_is_known_whenever_its_client_is_killed(cluster: Cluster) -> None:
     came = apart("attach", "runs/after", *at)
     assert came.code == 0 and "[1/1]" in came.out and (Path("runs/after") / "best.py").is_file()
     assert ClusterJob.read(Path("runs/after")) == ClusterJob(known.name, known.address)
+
+
+SLOW = """\
+import time
+from pathlib import Path
+from nas.cli import main
+from nas.execution.ray_jobs import JobSubmissionClient
+
+send = JobSubmissionClient.submit_job
+
+def send_when_told(*args, **options):
+    Path("sending").touch()
+    while not Path("send").exists():
+        time.sleep(0.05)
+    return send(*args, **options)
+
+JobSubmissionClient.submit_job = send_when_told
+main()
+"""
+"""A client whose job is on its way for as long as is wanted."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("tiny_folder")
+def test_a_search_that_is_being_sent_is_left_and_is_sent_by_one_alone(cluster: Cluster) -> None:
+    Path("own.py").write_text(OWN)
+    at = ("--address", str(cluster.dashboard))
+    search = ("search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", "1", "--epochs", "1")
+
+    def begin(name: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", SLOW, *search, "--submit", *at, "--name", name]
+        sender = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        wait_until(Path("sending").exists)
+        Path("sending").unlink()
+        sender.send_signal(signal.SIGINT)
+        return sender
+
+    first = begin("mine")
+    second = apart(*search, "--submit", *at, "--name", "mine")
+    told = f"process {first.pid} is submitting a search in it; wait for it, or stop it first"
+    assert (second.code, second.out, second.err) == (2, "", f"error: runs/mine: {told}\n")
+    assert first.poll() is None
+    Path("send").touch()
+    assert first.communicate(timeout=60)[0] == (
+        f"\nDetached; the search goes on. Come back with: nas attach runs/mine {' '.join(at)}\n"
+        f"Or stop it with: nas stop runs/mine {' '.join(at)}\n"
+    )
+    assert first.returncode == 130 and [path.name for path in Path("runs/mine").iterdir()] == ["job.yaml"]
+    assert ClusterJob.read(Path("runs/mine")).received
+    assert "[1/1]" in apart("attach", "runs/mine", *at).out
+
+    Path("send").unlink()
+    hangs = begin("other")
+    time.sleep(1)
+    hangs.send_signal(signal.SIGINT)
+    said, job = hangs.communicate(timeout=20)[0], ClusterJob.read(Path("runs/other"))
+    assert hangs.returncode == 130 and not job.received
+    attach = f"nas attach runs/other {' '.join(at)}"
+    assert said == f"\nStopped while job {job.name} was sent. See whether it came: {attach}\n"
+    assert "submit again with --name other, or remove the folder" in apart(*attach.split()[1:]).err
 
 
 OTHER_NAS = """\
