@@ -83,6 +83,31 @@ def export_program(network: fx.GraphModule, images: torch.Tensor) -> Any:
     return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("n")},))
 
 
+def _export_named(network: fx.GraphModule, images: torch.Tensor) -> Any:
+    """Return the network as torch.export has it, its joins too with the places that they have in it: they are
+    functions, which are of no module, and stand in the same order."""
+    import torch
+
+    program = export_program(network, images)
+    places = [node.meta["place"] for node in network.graph.nodes if "place" in node.meta]
+    joins = [
+        node
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and isinstance(node.meta["val"], torch.Tensor)
+        and not _list_modules(node)
+    ]
+    if len(places) == len(joins):
+        for place, join in zip(places, joins, strict=True):
+            join.meta["nn_module_stack"] = join.meta.get("nn_module_stack", {}) | {place: (place, "Join")}
+    return program
+
+
+def _list_modules(node: fx.Node) -> list[str]:
+    """Return the paths of the modules that a node of torch.export is of, from the outside in."""
+    return [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+
+
 def _write_pt2(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     import torch
 
@@ -93,7 +118,7 @@ def write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> Non
     import torch
 
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores"]}
-    program = torch.onnx.export(export_program(network, images), dynamo=True, verbose=False, **names)
+    program = torch.onnx.export(_export_named(network, images), dynamo=True, verbose=False, **names)
     assert program is not None
     program.save(file)
 
@@ -102,7 +127,7 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
     silence_openvino()
     import openvino
 
-    model = convert_to_openvino(export_program(network, images))
+    model = convert_to_openvino(_export_named(network, images))
     model.reshape([-1, *images.shape[1:]])
     openvino.save_model(model, file, compress_to_fp16=False)
 
@@ -113,13 +138,7 @@ def convert_to_openvino(program: Any) -> Any:
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
     decoder = TorchFXPythonDecoder.from_exported_program(program)
-    place = ""
-    places: dict[str, str] = {}
-    for node in decoder.pt_module.graph.nodes:
-        if node.op == "call_function":
-            own = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
-            place = own[-1] if own else place.partition(".")[0]  # a join is of no module, and of that stage
-            places[node.name] = place
+    places = {node.name: own[-1] for node in decoder.pt_module.graph.nodes if (own := _list_modules(node))}
     model = openvino.convert_model(decoder)
     for node in model.get_ops():
         name = node.get_friendly_name()
@@ -273,7 +292,8 @@ def _name_global_pools(file: Path) -> None:
         if node.op_type != "ReduceMean" or dims.get(node.input[0]) != 4:
             continue
         keeps = all(one.i for one in node.attribute if one.name == "keepdims")
-        if keeps and sorted(values[node.input[1]] % 4) == [2, 3]:
+        axes = [axis % 4 for name in node.input[1:] for axis in values.get(name, ())]
+        if keeps and sorted(axes) == [2, 3]:
             pool = onnx.helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name)
             node.CopyFrom(pool)
     used = {name for node in graph.node for name in node.input}
@@ -290,7 +310,7 @@ def _quantize_openvino(
     import openvino
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    model = convert_to_openvino(export_program(network, images))
+    model = convert_to_openvino(_export_named(network, images))
     model.reshape([-1, *images.shape[1:]])
     fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
     quantized = nncf.quantize(
