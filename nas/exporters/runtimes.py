@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError
 from nas.exporters.int8 import Calibration, Int8, Quantize
+from nas.exporters.program import convert_to_openvino, export_named, export_program
 from nas.exporters.quiet import silence_onnx_runtime, silence_openvino
 
 if TYPE_CHECKING:
@@ -76,38 +77,6 @@ class RuntimeExporter:
         return write_converted(folder, stem, architecture, state, self.suffixes, self.convert)
 
 
-def export_program(network: fx.GraphModule, images: torch.Tensor) -> Any:
-    """Return the network as torch.export has it, for any number of images."""
-    import torch
-
-    return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("n")},))
-
-
-def _export_named(network: fx.GraphModule, images: torch.Tensor) -> Any:
-    """Return the network as torch.export has it, its joins too with the places that they have in it: they are
-    functions, which are of no module, and stand in the same order."""
-    import torch
-
-    program = export_program(network, images)
-    places = [node.meta["place"] for node in network.graph.nodes if "place" in node.meta]
-    joins = [
-        node
-        for node in program.graph.nodes
-        if node.op == "call_function"
-        and isinstance(node.meta["val"], torch.Tensor)
-        and not _list_modules(node)
-    ]
-    if len(places) == len(joins):
-        for place, join in zip(places, joins, strict=True):
-            join.meta["nn_module_stack"] = join.meta.get("nn_module_stack", {}) | {place: (place, "Join")}
-    return program
-
-
-def _list_modules(node: fx.Node) -> list[str]:
-    """Return the paths of the modules that a node of torch.export is of, from the outside in."""
-    return [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
-
-
 def _write_pt2(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     import torch
 
@@ -118,7 +87,7 @@ def write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> Non
     import torch
 
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores"]}
-    program = torch.onnx.export(_export_named(network, images), dynamo=True, verbose=False, **names)
+    program = torch.onnx.export(export_named(network, images), dynamo=True, verbose=False, **names)
     assert program is not None
     program.save(file)
 
@@ -127,24 +96,9 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
     silence_openvino()
     import openvino
 
-    model = convert_to_openvino(_export_named(network, images))
+    model = convert_to_openvino(export_named(network, images))
     model.reshape([-1, *images.shape[1:]])
     openvino.save_model(model, file, compress_to_fp16=False)
-
-
-def convert_to_openvino(program: Any) -> Any:
-    """Return what torch.export gave as OpenVINO has it, its nodes named by their modules, for profilers."""
-    import openvino
-    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
-
-    decoder = TorchFXPythonDecoder.from_exported_program(program)
-    places = {node.name: own[-1] for node in decoder.pt_module.graph.nodes if (own := _list_modules(node))}
-    model = openvino.convert_model(decoder)
-    for node in model.get_ops():
-        name = node.get_friendly_name()
-        if own_place := places.get(name.partition("/")[0]):
-            node.set_friendly_name(f"{own_place}/{name}")
-    return model
 
 
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
@@ -310,7 +264,7 @@ def _quantize_openvino(
     import openvino
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    model = convert_to_openvino(_export_named(network, images))
+    model = convert_to_openvino(export_named(network, images))
     model.reshape([-1, *images.shape[1:]])
     fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
     quantized = nncf.quantize(
