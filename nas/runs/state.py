@@ -85,6 +85,23 @@ class RunState:
         data = self.manifest.data
         return network if data is None else network.for_data(data.channels, len(data.classes))
 
+    def __str__(self) -> str:
+        best = self.best_trial
+        found = "no score yet"
+        if best is not None and best.score is not None:
+            score = f"{self.objective.metric.name} {best.score:.4f}"
+            found = f"best is trial {best.number}, {score}, {best.candidate.cost}"
+        return f"{self.folder.path}: {found}; of {len(self.trials):,} trials"
+
+    def __repr__(self) -> str:
+        return f"<RunState {self}>"
+
+    @property
+    def best_trial(self) -> Trial | None:
+        """The trial of the best network: that of the winner of the finals, else that of the best score."""
+        winner = self.winner
+        return winner.trial if winner else next(iter(self.best(1)), None)
+
     def best(self, k: int) -> list[Trial]:
         """Return the `k` best trials."""
         return find_best(self.trials, k, self.objective)
