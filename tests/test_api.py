@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import nas
+from nas.runs.folder import RunFolder
 
 
 @pytest.mark.parametrize("name", nas.__all__)
@@ -37,3 +39,22 @@ def test_importing_nas_imports_next_to_nothing() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "ray", "optuna", "numpy", "rich", "click"} & set(shown.split())
     assert len(shown.split()) < 60
+
+
+def test_a_space_tells_in_a_line_what_it_is() -> None:
+    opened = nas.parse_space(
+        "name: a\ninput: [3, {choice: [8, 16]}, 8]\nnetwork: [conv: {out: 4}, classifier]"
+    )
+    assert repr(opened) == "<Space a, choices: 1, input: 3 x ? x 8>"
+    assert str(opened) == "a: 2 networks, 10.9K to 17.8K MACs"
+    network = opened.resolve(opened.smallest())
+    assert repr(network) == "<Space a, choices: 0, input: 3 x 8 x 8>"
+    assert str(network) == f"a: one network, {network.cost({})}"
+
+
+def test_a_run_tells_in_a_line_what_it_has(tiny_run: RunFolder) -> None:
+    state = nas.RunState.load(tiny_run.path)
+    (best,) = state.best(1)
+    found = f"best is trial {best.number}, accuracy {best.score:.4f}, {best.candidate.cost}"
+    assert repr(state) == f"<RunState runs/mine: {found}; of 3 trials>"
+    assert str(replace(state, trials=())) == "runs/mine: no score yet; of 0 trials"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import read_budget
 
 from nas.cost import Cost, Interval, format_count, parse_count, parse_interval
 from nas.errors import InputError, suggest_word
 from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget
-from nas.runs.budget import fill_budget, read_budget
+from nas.runs.budget import fill_budget
 
 
 @pytest.mark.parametrize(

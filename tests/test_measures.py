@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import read_budget
 
 from nas.cost import Cost, Interval, parse_bytes, parse_interval
 from nas.errors import InputError
@@ -27,7 +28,7 @@ from nas.measures import (
     find_measure,
     make_amounts,
 )
-from nas.runs.budget import fill_budget, name_option, read_budget
+from nas.runs.budget import fill_budget, name_option
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = ", ".join(sorted({w for m in (*MEASURES.values(), LATENCY) for w in (m.name, *m.aliases)}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from nas.cost import Cost
 from nas.errors import InputError
 from nas.execution.base import TrialQueue
 from nas.measures import Budget
+from nas.runs.budget import BudgetKeys
 from nas.samplers import SamplerFactory, find_sampler
 from nas.space import Choices, Space
 from nas.study.ledger import Ledger
@@ -21,6 +22,12 @@ from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.testing.spaces import ByRejection
 from nas.training.base import ACCURACY_METRIC, EpochResult, Metric
+
+
+def read_budget(flops: str | None, params: str | None, others: Sequence[str] = ()) -> Budget:
+    """The budget of the texts of its limits; `others` are `NAME=INTERVAL`, such as `memory=8M`."""
+    given = {"budget_flops": flops, "budget_params": params, "budget": list(others)}
+    return BudgetKeys(**BudgetKeys.read({key: value for key, value in given.items() if value})).value
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from nas.cli.completing import FILE, RUN
-from nas.cli.shared import plugin_option, storage_option
+from nas.cli.shared import check_run, plugin_option, storage_option
 from nas.errors import make_printable
 
 
@@ -24,6 +24,10 @@ def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[P
     how far to trust the score. It may be written at any time, and anew.
     """
     from nas.report.heartbeat import waiting
+    from nas.runs.folder import RunFolder
+
+    if RunFolder(run).manifest_file.is_file() or not run.is_dir():
+        check_run(run, plugins)
 
     def tell(text: str) -> None:
         print(make_printable(text), file=sys.stderr)  # above what is shown meanwhile

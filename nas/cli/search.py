@@ -10,7 +10,7 @@ import rich_click as click
 
 from nas.cli.completing import FILE, RUN
 from nas.cli.options import with_settings
-from nas.cli.shared import format_option, name_option, plugin_option, repair_option, runs_option
+from nas.cli.shared import check_run, format_option, name_option, plugin_option, repair_option, runs_option
 from nas.runs.config import SearchConfig
 from nas.runs.config_file import list_resumable, read_settings
 from nas.runs.starting import StartConfig
@@ -77,10 +77,7 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins
 
     No finished trial or epoch is lost or trained again. With --trials a finished search goes further.
     """
-    from nas.runs.folder import RunFolder, TrainingFolder
-
-    if not TrainingFolder(run).manifest_file.is_file():
-        RunFolder.open(run)  # which says at once what is no run, as torch takes seconds to load
+    check_run(run, plugins)
     from nas.report.calibration import print_calibration
     from nas.report.console import open_terminal
     from nas.report.documents import give

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import rich_click as click
@@ -13,13 +13,24 @@ Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 
 
-def check_is_there(network: str) -> None:
-    """Raise InputError where there is neither a folder nor a file or a bundled network of this name: at once,
-    as torch takes seconds to load."""
+def check_is_there(network: str, plugins: Sequence[Path]) -> None:
+    """Raise InputError where there is neither a run nor a file or a bundled network of this name, as
+    `check_run` does."""
     from nas.space.library import find_space, is_run
 
-    if not is_run(network):
+    if is_run(network):
+        check_run(Path(network), plugins)
+    else:
         find_space(network)
+
+
+def check_run(folder: Path, plugins: Sequence[Path]) -> None:
+    """Raise InputError where there is no run or training, or plugins of it are not named: at once, as torch
+    takes seconds to load."""
+    from nas.runs.state import open_made
+    from nas.space.plugins import read_plugins
+
+    open_made(folder, read_plugins(plugins))
 
 
 runs_option: Decorator = click.option(

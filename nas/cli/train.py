@@ -50,7 +50,7 @@ def train(
     the validation images. 'nas resume' goes on after a stop or a kill.
     """
     TrainConfig.check_named(given, "nas train")
-    check_is_there(given["network"])
+    check_is_there(given["network"], plugins)
     start = TrainStartConfig.from_data(way, "nas train")
     from nas.malloc import keep_memory
     from nas.report.console import open_terminal

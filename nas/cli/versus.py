@@ -43,7 +43,7 @@ def versus(
     stop or a kill, and with more --seeds.
     """
     VersusConfig.check_named(given, "nas versus")
-    check_is_there(given["network"])
+    check_is_there(given["network"], plugins)
     from nas.report.claims import VersusScreen, print_verdict
     from nas.report.console import open_terminal
     from nas.report.documents import give

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError
 from nas.exporters.int8 import Calibration, Int8, Quantize
+from nas.exporters.program import convert_to_openvino, export_named, export_program
 from nas.exporters.quiet import silence_onnx_runtime, silence_openvino
 
 if TYPE_CHECKING:
@@ -76,13 +77,6 @@ class RuntimeExporter:
         return write_converted(folder, stem, architecture, state, self.suffixes, self.convert)
 
 
-def export_program(network: fx.GraphModule, images: torch.Tensor) -> Any:
-    """Return the network as torch.export has it, for any number of images."""
-    import torch
-
-    return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("n")},))
-
-
 def _write_pt2(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     import torch
 
@@ -93,7 +87,7 @@ def write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> Non
     import torch
 
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores"]}
-    program = torch.onnx.export(export_program(network, images), dynamo=True, verbose=False, **names)
+    program = torch.onnx.export(export_named(network, images), dynamo=True, verbose=False, **names)
     assert program is not None
     program.save(file)
 
@@ -102,30 +96,9 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
     silence_openvino()
     import openvino
 
-    model = convert_to_openvino(export_program(network, images))
+    model = convert_to_openvino(export_named(network, images))
     model.reshape([-1, *images.shape[1:]])
     openvino.save_model(model, file, compress_to_fp16=False)
-
-
-def convert_to_openvino(program: Any) -> Any:
-    """Return what torch.export gave as OpenVINO has it, its nodes named by their modules, for profilers."""
-    import openvino
-    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
-
-    decoder = TorchFXPythonDecoder.from_exported_program(program)
-    place = ""
-    places: dict[str, str] = {}
-    for node in decoder.pt_module.graph.nodes:
-        if node.op == "call_function":
-            own = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
-            place = own[-1] if own else place.partition(".")[0]  # a join is of no module, and of that stage
-            places[node.name] = place
-    model = openvino.convert_model(decoder)
-    for node in model.get_ops():
-        name = node.get_friendly_name()
-        if own_place := places.get(name.partition("/")[0]):
-            node.set_friendly_name(f"{own_place}/{name}")
-    return model
 
 
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
@@ -273,7 +246,8 @@ def _name_global_pools(file: Path) -> None:
         if node.op_type != "ReduceMean" or dims.get(node.input[0]) != 4:
             continue
         keeps = all(one.i for one in node.attribute if one.name == "keepdims")
-        if keeps and sorted(values[node.input[1]] % 4) == [2, 3]:
+        axes = [axis % 4 for name in node.input[1:] for axis in values.get(name, ())]
+        if keeps and sorted(axes) == [2, 3]:
             pool = onnx.helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name)
             node.CopyFrom(pool)
     used = {name for node in graph.node for name in node.input}
@@ -290,7 +264,7 @@ def _quantize_openvino(
     import openvino
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    model = convert_to_openvino(export_program(network, images))
+    model = convert_to_openvino(export_named(network, images))
     model.reshape([-1, *images.shape[1:]])
     fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
     quantized = nncf.quantize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx, nn
 
@@ -14,8 +16,9 @@ from nas.ops import Join, Unary
 def build_module(architecture: Architecture) -> fx.GraphModule:
     """Build the network as a module, from `(N, *input_shape)` to `(N, *output_shape)`.
 
-    Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`. Weights
-    start as torch initialises each layer, from its global random state.
+    Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`; joins are
+    functions, whose fx nodes have it as `meta["place"]`. Weights start as torch initialises each layer, from
+    its global random state.
 
         >>> import nas
         >>> space = nas.load_space("mbconv")
@@ -39,10 +42,11 @@ def build_piece(piece: Piece) -> fx.GraphModule:
     graph = fx.Graph()
     names = ["x"] if len(piece.inputs) == 1 else [f"x{place}" for place in range(len(piece.inputs))]
     values = {value: graph.placeholder(name) for value, name in zip(piece.inputs, names, strict=True)}
-    tracer = fx.proxy.GraphAppendingTracer(graph)
+    tracer = _PlacingTracer(graph)
     for node in piece.nodes:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node.op, Join):
+            tracer.place = node.name
             joined = node.op.apply([fx.Proxy(value, tracer) for value in inputs])
             values[node.name] = joined.node
         else:
@@ -51,6 +55,15 @@ def build_piece(piece: Piece) -> fx.GraphModule:
             values[node.name] = graph.call_module(node.name, (inputs[0],))
     graph.output(values[piece.nodes[-1].name])
     return fx.GraphModule(root, graph, class_name="Network")
+
+
+class _PlacingTracer(fx.proxy.GraphAppendingTracer):
+    place = ""
+
+    def create_node(self, *args: Any, **options: Any) -> fx.Node:
+        made = super().create_node(*args, **options)
+        made.meta["place"] = self.place
+        return made
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -12,8 +12,9 @@ import torch
 from torch import fx, nn
 
 from nas.errors import NasError
+from nas.exporters.program import convert_to_openvino
 from nas.exporters.quiet import quiet, silence_openvino
-from nas.exporters.runtimes import convert_to_openvino, run_pnnx
+from nas.exporters.runtimes import run_pnnx
 from nas.exporters.writing import settle_norms
 from nas.graph.module import build_piece
 from nas.graph.piece import Piece

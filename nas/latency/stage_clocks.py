@@ -75,11 +75,10 @@ def _trace_onnx(file: str, optimised: Path, stages: Sequence[str]) -> dict[str, 
     import onnx
 
     known: dict[str, str] = {}
-    stage = None
     for node in onnx.load(file, load_external_data=False).graph.node:
         scopes = {one.key: one.value for one in node.metadata_props}.get(_SCOPES, "[]")
         own = [scope.partition(".")[0] for scope in literal_eval(scopes)[1:-1]]
-        stage = next((name for name in own if name in stages), stage)  # joins are functions, of no module
+        stage = next((name for name in own if name in stages), None)
         if stage is not None:
             known |= dict.fromkeys([node.name, *node.output], stage)
     found = {}

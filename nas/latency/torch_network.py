@@ -41,9 +41,9 @@ def make_stage_clock(job: InferenceJob) -> StageClock:
 
     begun: list[str] = []
     for node in list(network.graph.nodes):
-        # nodes of a join have the name of a function, and stand between modules of their stage
-        stage = str(node.target).partition(".")[0] if node.op == "call_module" else None
-        if stage is not None and stage not in begun:
+        place = str(node.target) if node.op == "call_module" else node.meta.get("place", "")
+        stage = place.partition(".")[0]
+        if stage and stage not in begun:
             begun.append(stage)
             with network.graph.inserting_before(node):
                 network.graph.call_function(mark)

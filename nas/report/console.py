@@ -51,7 +51,9 @@ def format_duration(seconds: float) -> str:
 
 
 def format_lap(seconds: float) -> str:
-    """Return what one of many takes: `0.6 s` below ten seconds, else as `format_duration` has it."""
+    """Return what one of many takes: `40 ms`, `0.6 s`, from ten seconds on as `format_duration` has it."""
+    if seconds < 0.095:
+        return f"{1e3 * seconds:.2g} ms"
     return f"{seconds:.1f} s" if seconds < 9.95 else format_duration(seconds)
 
 

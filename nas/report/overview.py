@@ -23,11 +23,11 @@ from nas.study.records import Trial
 _COLOURS = {Phase.RUNNING: "green", Phase.FAILED: "red", Phase.DAMAGED: "red", Phase.SUBMITTED: "cyan"}
 
 
-def render_runs(rows: Sequence[ListedRun], now: datetime | None = None) -> RenderableType:
+def render_runs(rows: Sequence[ListedRun]) -> RenderableType:
     """Return a table of runs; below it who works in them, and why some cannot be read."""
     if not rows:
         return Text("There are no runs.")
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     view = make_table("run", "state", "space", ">trials", ">score", ">MACs", ">age")
     for row in rows:
         view.add_row(

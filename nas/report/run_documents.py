@@ -92,12 +92,12 @@ def document_trial(state: RunState, trial: Trial) -> Document:
     }
 
 
-def document_result(result: SearchResult, top: int = 5) -> Document:
+def document_result(result: SearchResult) -> Document:
     """Return what a search came to. Raises NasError where no trial has a score."""
     result.check()
     usage = result.usage
     return {
-        **document_run(result.state, top),
+        **document_run(result.state, 5),
         "stopped_by": result.stopped_by.value,
         "left_out": {reason.value: count for reason, count in result.counts.rejected.items()},
         "seconds": {"trained": usage.trained_s, "started": usage.started_s, "waited": usage.waited_s},

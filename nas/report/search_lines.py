@@ -246,8 +246,7 @@ _RUNNING = 10
 
 def say_stopped(state: RunState, console: Console) -> None:
     """Print what a search has that is asked to end."""
-    winner = state.winner
-    best = winner.trial if winner else next(iter(state.best(1)), None)
+    best = state.best_trial
     if best is None:
         say(console, "No trial has a score yet.")
         return

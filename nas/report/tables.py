@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -128,7 +127,8 @@ _BAR = 40
 def render_architecture(space: Space) -> RenderableType:
     """Return a network stage by stage, as papers print it: block, layers, stride, output, MACs, parameters.
 
-    Figures are exact; a terminal that is too narrow for them gets rounded ones.
+    Figures are exact; a terminal that is too narrow for them gets rounded ones, and where that is not enough
+    no strides, which the outputs tell. A block that is too long for its column goes on in the next line.
     """
     from nas.report.stage_rows import list_stages
 
@@ -137,39 +137,47 @@ def render_architecture(space: Space) -> RenderableType:
     if space.about:
         head.append(make_lines_printable(f"\n{space.about}"))
     stages = list_stages(space, architecture)
-    exact, rounded = (_tabulate_stages(architecture, stages, form) for form in ("{:,}".format, format_count))
-    return Group(head, FirstFit(exact, rounded))
+    exact = _tabulate_stages(architecture, stages, "{:,}".format)
+    rounded, narrow = (_tabulate_stages(architecture, stages, format_count, wide) for wide in (True, False))
+    return Group(head, FirstFit(exact, rounded, narrow))
+
+
+_BLOCK = len("mbconv 3x3, expand 6, se 0.25")
+"""Width of what is in one line of a block's column, where the terminal is wide enough."""
 
 
 def _tabulate_stages(
-    architecture: Architecture, stages: Sequence[StageRow], number: Callable[[int], str]
+    architecture: Architecture, stages: Sequence[StageRow], number: Callable[[int], str], wide: bool = True
 ) -> Table:
-    rows = make_table("part", "block", ">depth", ">stride", ">channels", ">output", *_list_heads(SHOWN))
+    strides = [">stride"] if wide else []
+    rows = make_table("part", "block", ">depth", *strides, ">channels", ">output", *_list_heads(SHOWN))
     rows.padding = (0, 1, 0, 0)
     rows.columns[0].no_wrap = True
-    rows.columns[1].min_width = 14
-    rows.add_row("input", "", "", "", *_format_output(architecture.input_shape))
+    if wide:
+        rows.columns[1].min_width = min(_BLOCK, max((len(row.block) for row in stages), default=0))
+    blank = [""] * (2 + len(strides))
+    rows.add_row("input", *blank, *_format_output(architecture.input_shape))
     for row in stages:
         depth = "" if row.depth is None else str(row.depth)
-        stride = str(row.stride) if len(row.shape) == 3 else ""
+        stride = [str(row.stride) if len(row.shape) == 3 else ""] if wide else []
         costs = _format_cells(SHOWN, make_amounts(row.cost), number)
-        block = Text(make_printable(row.block), no_wrap=True, overflow="ellipsis")
-        rows.add_row(row.name, block, depth, stride, *_format_output(row.shape), *costs)
+        rows.add_row(row.name, row.block, depth, *stride, *_format_output(row.shape), *costs)
     rows.add_section()
-    rows.add_row("total", "", "", "", "", "", *_format_cells(SHOWN, make_amounts(architecture.cost), number))
+    rows.add_row("total", *blank, "", "", *_format_cells(SHOWN, make_amounts(architecture.cost), number))
     return rows
 
 
-@dataclass(frozen=True)
 class FirstFit:
-    """The wide view where there is room for it, else the narrow one."""
+    """The first view that there is room for, else the last one."""
 
-    wide: RenderableType
-    narrow: RenderableType
+    def __init__(self, *views: RenderableType) -> None:
+        self._views = views
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        needed = Measurement.get(console, options.update(width=1000), self.wide).minimum
-        yield self.wide if needed <= options.max_width else self.narrow
+        *others, last = self._views
+        unbound = options.update(width=1000)
+        needed = ((Measurement.get(console, unbound, view).minimum, view) for view in others)
+        yield next((view for width, view in needed if width <= options.max_width), last)
 
 
 def _format_output(shape: Shape) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -116,15 +116,6 @@ class BudgetKeys(Config):
 def name_option(measure: Measure) -> str:
     """Return how the limit of a measure is given, for messages: `budget-flops`, or `budget memory`."""
     return OPTIONS.get(measure, f"budget {measure.name}")
-
-
-def read_budget(flops: str | None, params: str | None, others: Sequence[str] = ()) -> Budget:
-    """Return the budget of the texts of its limits; `others` are `NAME=INTERVAL`, such as `memory=8M`.
-
-    Raises InputError for a text that cannot be read, an unknown measure and one that is limited twice.
-    """
-    given = {"budget_flops": flops, "budget_params": params, "budget": list(others)}
-    return BudgetKeys(**BudgetKeys.read({key: value for key, value in given.items() if value})).value
 
 
 def fill_budget(budget: Budget, part: float) -> Budget:

@@ -85,6 +85,23 @@ class RunState:
         data = self.manifest.data
         return network if data is None else network.for_data(data.channels, len(data.classes))
 
+    def __str__(self) -> str:
+        best = self.best_trial
+        found = "no score yet"
+        if best is not None and best.score is not None:
+            score = f"{self.objective.metric.name} {best.score:.4f}"
+            found = f"best is trial {best.number}, {score}, {best.candidate.cost}"
+        return f"{self.folder.path}: {found}; of {len(self.trials):,} trials"
+
+    def __repr__(self) -> str:
+        return f"<RunState {self}>"
+
+    @property
+    def best_trial(self) -> Trial | None:
+        """The trial of the best network: that of the winner of the finals, else that of the best score."""
+        winner = self.winner
+        return winner.trial if winner else next(iter(self.best(1)), None)
+
     def best(self, k: int) -> list[Trial]:
         """Return the `k` best trials."""
         return find_best(self.trials, k, self.objective)
@@ -243,17 +260,27 @@ def find_network(what: str, plugins: Sequence[Plugin] = ()) -> Path:
     if not is_run(what):
         load_plugins(plugins)
         return find_space(what)
-    training = TrainingFolder(Path(what))
-    if training.manifest_file.is_file():
-        check_plugins(TrainManifest.read(training).plugins, training, plugins)
-        load_plugins(plugins)
-        return training.network_file
-    folder = RunFolder.open(Path(what))
-    Manifest.read(folder).check_plugins(folder, plugins)
+    folder = open_made(Path(what), plugins)
     load_plugins(plugins)
+    if isinstance(folder, TrainingFolder):
+        return folder.network_file
     if not folder.best_file.is_file():
         raise InputError(
             f"{what}: has no best.yaml, the best network of a search; name a run with a finished trial, or a "
             "file"
         )
     return folder.best_file
+
+
+def open_made(path: Path, plugins: Sequence[Plugin] = ()) -> RunFolder | TrainingFolder:
+    """Return the folder of a run or a training.
+
+    Raises InputError where there is none, and where these are not the plugins that it was made with.
+    """
+    training = TrainingFolder(path)
+    if training.manifest_file.is_file():
+        check_plugins(TrainManifest.read(training).plugins, training, plugins)
+        return training
+    folder = RunFolder.open(path)
+    Manifest.read(folder).check_plugins(folder, plugins)
+    return folder

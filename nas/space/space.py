@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.blocks import is_detail
 from nas.blocks.builder import Parts
-from nas.cost import Cost, format_large
-from nas.errors import InputError, suggest_word
+from nas.cost import Cost, format_count, format_large
+from nas.errors import InputError, make_printable, suggest_word
 from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
 from nas.ops import Shape
@@ -73,6 +73,18 @@ class Ends(NamedTuple):
     most: Extreme
 
 
+@dataclass
+class _PointCache:
+    """What a space has worked out of its points, by their keys, and of their parts."""
+
+    costs: dict[bytes, Cost] = field(default_factory=dict)
+    identities: dict[bytes, str] = field(default_factory=dict)
+    amounts: dict[Measure, dict[bytes, int]] = field(default_factory=dict)
+    ends: dict[Measure, Ends] = field(default_factory=dict)
+    blocks: Parts = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+
+
 @dataclass(frozen=True)
 class Space:
     """A network description in which some values are open choices.
@@ -80,6 +92,12 @@ class Space:
     `input` is (channels, height, width) of the deployed network, where costs are counted. `width`
     multiplies every block's channels. `meta` is free data that travels with the file. `clock` is what latency
     is predicted by, for the networks as they are counted here; none where it is not known.
+
+        >>> import nas
+        >>> nas.load_space("mbconv")
+        <Space mbconv, choices: 28, input: 3 x 224 x 224>
+        >>> print(nas.load_space("mbconv"))
+        mbconv: 7.76 x 10^25 networks, 62.4M to 1.02G MACs
     """
 
     name: str
@@ -93,6 +111,18 @@ class Space:
     meta: Mapping[str, Any] = field(default_factory=dict)
     file: str = field(default="<text>", compare=False)
     clock: Clock | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        size = " x ".join(str(axis) if isinstance(axis, int) else "?" for axis in self.input)
+        return f"<Space {make_printable(self.name)}, choices: {len(self.declared)}, input: {size}>"
+
+    def __str__(self) -> str:
+        """Return what there is to it, which is counted. Raises SpaceError where no network can be built."""
+        name = make_printable(self.name)
+        if self.is_architecture:
+            return f"{name}: one network, {self.cost({})}"
+        least, most = (format_count(end.value) for end in self.ends(MACS))
+        return f"{name}: {format_large(self.count)} networks, {least} to {most} MACs"
 
     @cached_property
     def declared(self) -> dict[str, Choice]:
@@ -148,7 +178,7 @@ class Space:
                 space.width,
                 space.drop_path,
                 space.details,
-                self._blocks,
+                self._known.blocks,
             )
         )
 
@@ -173,7 +203,7 @@ class Space:
 
     def identity(self, choices: Mapping[str, Option]) -> str:
         """Return the canonical hash of the network at a point, which is cached."""
-        return remember(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
+        return remember(self._known.identities, choices, lambda: hash_simplified(self.architecture(choices)))
 
     def cost(self, choices: Mapping[str, Option]) -> Cost:
         """Return the cost of the network at a point, at the space's own input and classes.
@@ -182,11 +212,11 @@ class Space:
         built.
         """
         look_up = self._make_lookup(choices)
-        return remember(self._costs, choices, lambda: self._count(look_up))
+        return remember(self._known.costs, choices, lambda: self._count(look_up))
 
     def note_cost(self, choices: Mapping[str, Option], cost: Cost) -> None:
         """Keep the cost of the network at a point at hand, by whoever has worked it out."""
-        remember(self._costs, choices, lambda: cost)
+        remember(self._known.costs, choices, lambda: cost)
 
     def amounts(self, choices: Mapping[str, Option]) -> Amounts:
         """Return how much of each measure the network at a point has, worked out when it is asked for.
@@ -267,9 +297,10 @@ class Space:
 
         Raises SpaceError where no point can be built.
         """
-        if measure not in self._ends:
-            self._ends[measure] = Ends(*(find_extreme(self._order, measure.of, pick) for pick in (min, max)))
-        return self._ends[measure]
+        known = self._known.ends
+        if measure not in known:
+            known[measure] = Ends(*(find_extreme(self._order, measure.of, pick) for pick in (min, max)))
+        return known[measure]
 
     def __getstate__(self) -> dict[str, Any]:
         """Drop the caches, which are large."""
@@ -343,7 +374,7 @@ class Space:
         """Return the amount of a measure that does not add up."""
         measured = measure.of_architecture
         assert measured is not None
-        known = self._known_amounts.setdefault(measure, {})
+        known = self._known.amounts.setdefault(measure, {})
         return remember(known, choices, lambda: measured(self.architecture(choices)))
 
     def _make_lookup(self, choices: Mapping[str, Option]) -> Choose:
@@ -358,20 +389,8 @@ class Space:
         return look_up
 
     @cached_property
-    def _costs(self) -> dict[bytes, Cost]:
-        return {}
-
-    @cached_property
-    def _identities(self) -> dict[bytes, str]:
-        return {}
-
-    @cached_property
-    def _known_amounts(self) -> dict[Measure, dict[bytes, int]]:
-        return {}
-
-    @cached_property
-    def _ends(self) -> dict[Measure, Ends]:
-        return {}
+    def _known(self) -> _PointCache:
+        return _PointCache()
 
     @cached_property
     def _parts(self) -> PartCosts:
@@ -379,19 +398,10 @@ class Space:
             return PartCosts(self.classes)
         return PartCosts(self.classes, self.clock.of, Cost(latency=self.clock.constant))
 
-    @cached_property
-    def _blocks(self) -> Parts:
-        return {}
-
-    @cached_property
-    def _memory(self) -> Memory:
-        return Memory()
-
     def _make_point_composer(self, choose: Choose) -> Composer:
-        def options(choice: Choice, name: str) -> tuple[Option, ...]:
-            return (choose(name, choice.options),)
-
-        return self._make_composer(options, Coupling.none(), self._memory)
+        return self._make_composer(
+            lambda choice, name: (choose(name, choice.options),), Coupling.none(), self._known.memory
+        )
 
     def _make_composer(self, options: Any, coupling: Coupling, memory: Memory | None) -> Composer:
         return Composer(self.declared, self._parts, options, coupling, self.width, memory)

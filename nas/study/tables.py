@@ -28,6 +28,18 @@ def dump_trials(trials: Sequence[Trial], names: Sequence[str], measures: Sequenc
     return text.getvalue()
 
 
+OUTCOME = ("score", "seconds", "reason", "message")
+"""What a row of a table says of a training that was decided beforehand."""
+
+
+def list_outcome(trial: Trial | None) -> list[object]:
+    """Return what came of a training, under `OUTCOME`; nothing where it has not begun."""
+    if trial is None:
+        return [""] * len(OUTCOME)
+    reason, message = (trial.failure.reason.value, trial.failure.message) if trial.failure else ("", "")
+    return ["" if trial.score is None else trial.score, trial.result.seconds, reason, message]
+
+
 def dump_curves(trials: Iterable[Trial]) -> str:
     """Return the metric of each trial after each epoch, counted from 1, as CSV."""
     text = io.StringIO()

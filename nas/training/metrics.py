@@ -73,10 +73,6 @@ class Metrics:
         found: float | None = getattr(self, FIELDS[metric])
         return found
 
-    def describe(self, metric: str) -> str:
-        """Return a metric, one of `JUDGES`, with its value."""
-        return describe_value(metric, self.of(metric))
-
 
 FIELDS = {
     "accuracy": "accuracy",

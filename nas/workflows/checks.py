@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from itertools import combinations
+from operator import ge, le
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,14 +112,14 @@ def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
         raise InputError(
             f"{place}: {show(interval.high)} {what} is below the smallest network of "
             f"'{space.name}', {show(least)}; the largest has {show(most)}. "
-            f"Allow at least {_round_up(measure, least)}; choices that give the least {what}: "
+            f"Allow at least {_round(measure, least, ge)}; choices that give the least {what}: "
             f"{_name_decisive(space, measure, choices)}"
         )
     if interval.low > most:
         raise InputError(
             f"{place}: {show(interval.low)} {what} is above the largest network of "
             f"'{space.name}', {show(most)}; the smallest has {show(least)}. "
-            f"Ask for at most {_round_down(measure, most)}"
+            f"Ask for at most {_round(measure, most, le)}"
         )
 
 
@@ -228,24 +230,13 @@ def check_scale(space: Space, steps: range) -> None:
             raise InputError(f"--scale: {error}") from None
 
 
-def _round_up(measure: Measure, value: int) -> str:
-    return format_count_up(value) if measure.short is format_count else measure.show(value)
-
-
-def _round_down(measure: Measure, value: int) -> str:
-    return format_count_down(value) if measure.short is format_count else measure.show(value)
-
-
-def format_count_up(value: int) -> str:
-    """Return a short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
+def _round(measure: Measure, value: int, is_inside: Callable[[int, int], bool]) -> str:
+    """Return an amount, short where what that says is as asked for beside it: by `ge`, 62,357,120 is `62.4M`
+    or all of its digits, and never 62.3M."""
+    if measure.short is not format_count:
+        return measure.show(value)
     text = format_count(value)
-    return text if parse_count(text) >= value else f"{value:,}"
-
-
-def format_count_down(value: int) -> str:
-    """Return a short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
-    text = format_count(value)
-    return text if parse_count(text) <= value else f"{value:,}"
+    return text if is_inside(parse_count(text), value) else f"{value:,}"
 
 
 def check_sampler(config: SearchConfig) -> None:

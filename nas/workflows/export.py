@@ -152,14 +152,6 @@ def _check_own(file: Path) -> None:
     check_replaceable(file, lambda _: module.exists())
 
 
-def export_run(state: RunState) -> list[Path]:
-    """Write the best trial of a run, with its weights, as Python, checked. Return the files.
-
-    Raises InputError where its weights were not kept.
-    """
-    return export_module(load_trial(state))
-
-
 def export_module(leaving: Leaving) -> list[Path]:
     """Write a network as Python in its run, checked: layers, weights, MACs and outputs for two images. Return
     the files. Raises NasError where it is another."""

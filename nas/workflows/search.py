@@ -29,7 +29,7 @@ from nas.training.process import borrowed_process
 from nas.training.quantized import Int8Evaluator
 from nas.workflows.believing import rank_by_all
 from nas.workflows.calibration_lookup import find_calibration
-from nas.workflows.export import export_run
+from nas.workflows.export import export_module, load_trial
 from nas.workflows.keeping import FinalsKeeper, WeightsKeeper
 from nas.workflows.limited import KEPT, measure_best, train_lost
 from nas.workflows.logged import RunLog
@@ -82,8 +82,10 @@ class SearchResult:
     @property
     def best(self) -> Trial | None:
         """The trial of the best network: that of the winner of the finals, else that of the best score."""
-        winner = self.state.winner
-        return winner.trial if winner else next(iter(self.state.best(1)), None)
+        return self.state.best_trial
+
+    def __repr__(self) -> str:
+        return f"<SearchResult {self.state}>"
 
     @property
     def finalists(self) -> list[Finalist]:
@@ -123,6 +125,8 @@ def search(
         >>> short = {"max_images": 200, "workers": 0, "in_process": True}  # in seconds
         >>> settings = {"space": "tiny.yaml", "budget_flops": "300K", "trials": 2, **short}
         >>> result = nas.search(nas.SearchConfig.from_data(settings))
+        >>> result  # doctest: +ELLIPSIS
+        <SearchResult runs/tiny-1: best is trial ..., accuracy ..., ... MACs, ... params; of 2 trials>
         >>> result.counts.complete, result.best.candidate.cost.macs <= 300_000, result.exported[0]
         (2, True, PosixPath('runs/tiny-1/best.py'))
 
@@ -217,7 +221,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             state,
             study.counts,
             reason,
-            tuple(export_run(state)) if has_best and not elsewhere else (),
+            tuple(export_module(load_trial(state))) if has_best and not elsewhere else (),
             tuple(scale_best(state)) if has_best else (),
             meter.usage,
             elsewhere,
@@ -326,7 +330,7 @@ def _name_best(session: Session, studies: Studies) -> None:
         }
         if config.finals.in_int8:
             facts["final_rank"] = config.finals.rank
-    best = winner.trial if winner else next(iter(state.best(1)), None)
+    best = state.best_trial
     if best is None:
         if any(trial.too_slow for trial in state.trials):
             session.folder.remove_best()

@@ -44,15 +44,13 @@ def find_subject(
     if not is_run(what):
         check_no_trial(what, trial, storage)
         load_plugins(plugins)
-        space = load_one(what, verb)
+        space = load_one(what, f"networks are {verb}d")
         return Subject(space.resolve({}), space, None, what)
     state = RunState.load(Path(what), plugins, storage)
     if state.folder.is_calibration:
         raise InputError(f"{what}: is a calibration, which has no best network; name the run of a search")
-    best = [state.winner.trial] if state.winner else state.best(1)
-    if trial is not None:
-        best = [state.trial(trial)]
-    if not best:
+    best = state.best_trial if trial is None else state.trial(trial)
+    if best is None:
         raise InputError(
             f"{what}: no trial has a score, so that there is no best network to {verb}; "
             f"{state.manifest.describe_way_to_score(state.folder)}"
@@ -62,17 +60,18 @@ def find_subject(
             f"{what}: was searched by an evaluator of a user's own, and images are classified here; name "
             f"{state.folder.best_file} and --dataset"
         )
-    return Subject(state.network(best[0]), state.space, state, f"trial {best[0].number} of {what}")
+    return Subject(state.network(best), state.space, state, f"trial {best.number} of {what}")
 
 
-def load_one(name: str, verb: str) -> Space:
-    """Return the network of a file. Raises InputError where it is a space with choices."""
+def load_one(name: str, use: str) -> Space:
+    """Return the network of a file. `use`: what is done with it. Raises InputError where it is a space with
+    choices."""
     file = find_space(name)
     space = load_space(file)
     if not space.is_architecture:
         raise InputError(
-            f"{file}: is a space with choices, and networks are {verb}d; name a run folder, or the file of "
-            "one network, such as a run's best.yaml"
+            f"{file}: is a space with choices, and {use}; name a run folder, or the file of one network, "
+            "such as a run's best.yaml"
         )
     return space
 

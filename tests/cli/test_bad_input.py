@@ -377,8 +377,9 @@ def test_the_advised_budgets_are_accepted() -> None:
     most = said.rpartition("Ask for at most ")[2]
     _, said = refused("search", "mbconv", "--budget-flops", "1M")
     least = said.partition("Allow at least ")[2].partition(";")[0]
+    from toys import read_budget
+
     from nas.cost import parse_interval
-    from nas.runs.budget import read_budget
     from nas.space import load_space
     from nas.space.library import find_space
     from nas.workflows.checks import check_budget

@@ -101,9 +101,14 @@ def test_a_list_of_commands_says_what_each_does_without_its_module() -> None:
     assert "show Show a space" in said
 
 
-@pytest.mark.parametrize("command", ["resume", "train", "versus"])
-def test_what_is_not_there_is_told_before_torch_is_loaded(command: str) -> None:
+@pytest.mark.parametrize("command", ["resume", "report", "train", "versus"])
+def test_what_is_not_there_is_told_before_torch_is_loaded(command: str, run: Path) -> None:
     modules, _ = imported(command, "nowhere", code=2)
+    assert not UNNEEDED & set(modules)
+    written = yaml.safe_load((run / "run.yaml").read_text())
+    (run / "run.yaml").write_text(yaml.safe_dump(written | {"plugins": {"own.py": "0" * 64}}))
+    assert "was searched with blocks of own.py" in nas(command, str(run)).err
+    modules, _ = imported(command, str(run), code=2)
     assert not UNNEEDED & set(modules)
 
 

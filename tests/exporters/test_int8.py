@@ -24,6 +24,7 @@ from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, apart, find_quantized
 from nas.exporters.int8 import TARGETS, Calibration, find_target
 from nas.exporters.parity import Parity, Sample, apply_apart, compute_outputs
+from nas.exporters.runtimes import _name_global_pools
 from nas.latency import Latency
 from nas.latency.cliffs import find_int8_costs
 from nas.runs.folder import RunFolder
@@ -315,6 +316,25 @@ def test_onnx_pools_whole_maps_in_integers(tmp_path: Path, capfd: pytest.Capture
     pools = [node for node in nodes if node.op_type in ("GlobalAveragePool", "ReduceMean")]
     assert [node.op_type for node in pools] == 2 * ["GlobalAveragePool"]  # of SE, and of the classifier
     assert [made[node.input[0]] for node in pools] == 2 * ["DequantizeLinear"]
+
+
+def test_a_mean_whose_axes_are_not_known_is_left(tmp_path: Path) -> None:
+    """They may be worked out in the file, or not be given, for all of them."""
+    import onnx
+    from onnx import helper
+
+    images = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, 8, 8])
+    axes = helper.make_tensor("axes", onnx.TensorProto.INT64, [2], [2, 3])
+    nodes = [
+        helper.make_node("Constant", [], ["axes"], value=axes),
+        helper.make_node("ReduceMean", ["images", "axes"], ["scores"]),
+        helper.make_node("ReduceMean", ["images"], ["all"]),
+    ]
+    scores = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("scores", "all")]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [images], scores)), tmp_path / "a.onnx")
+    _name_global_pools(tmp_path / "a.onnx")
+    kept = [node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node]
+    assert kept == ["Constant", "ReduceMean", "ReduceMean"]
 
 
 # The other formats

@@ -131,14 +131,17 @@ def test_time_by_stage_is_shown_beside_the_whole_and_where_none_is_told() -> Non
 
 @pytest.mark.slow
 def test_time_of_joins_and_of_what_was_fused_is_of_their_stage() -> None:
-    """A join is of no module of its own."""
-    join = "  - parallel: {name: two, branches: [[], [{conv: {out: 8, kernel: 1}}]], join: concat}\n"
+    """A join is of no module of its own, and may be the first of its stage, or all of it."""
+    join = (
+        "  - parallel: {name: two, branches: [[], [{conv: {out: 8, kernel: 1}}]], join: concat}\n"
+        "  - parallel: {name: three, branches: [[], [], []], join: add}\n"
+    )
     Path("joined.yaml").write_text(SMALL.replace("ACT", "silu").replace("  - classif", f"{join}  - classif"))
     found = profile(["joined.yaml"], runtimes=["torch", "onnx", "openvino"], rounds=2, batches=[16])
     for one in found.latencies:
         seconds = {stage.name: stage.low_s for stage in one.stages}
-        assert list(seconds)[:4] == ["stem", "s1", "two", "classifier"]
-        assert all(seconds[name] > 0 for name in ("stem", "s1", "two")), one
+        assert list(seconds)[:5] == ["stem", "s1", "two", "three", "classifier"]
+        assert all(seconds[name] > 0 for name in ("stem", "s1", "two", "three")), one
         assert seconds["s1"] == max(seconds.values())
 
 

@@ -42,8 +42,8 @@ def test_a_figure_has_three_digits_or_its_whole_part() -> None:
 
 
 def test_what_one_of_many_takes_has_tenths_where_they_count() -> None:
-    laps = [format_lap(seconds) for seconds in (0.04, 0.62, 9.94, 9.96, 75)]
-    assert laps == ["0.0 s", "0.6 s", "9.9 s", "10 s", "1 min 15 s"]
+    laps = [format_lap(seconds) for seconds in (0.0004, 0.04, 0.0949, 0.096, 0.62, 9.94, 9.96, 75)]
+    assert laps == ["0.4 ms", "40 ms", "95 ms", "0.1 s", "0.6 s", "9.9 s", "10 s", "1 min 15 s"]
 
 
 def test_a_console_prints_text_and_colours_of_its_own_alone() -> None:

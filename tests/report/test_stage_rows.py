@@ -181,10 +181,18 @@ def test_a_wide_terminal_gets_exact_figures() -> None:
     )
 
 
-def test_a_narrow_terminal_gets_rounded_figures_and_short_texts() -> None:
+def test_a_narrow_terminal_gets_rounded_figures_and_all_of_a_block() -> None:
     lines = shown(80)
-    assert max(map(len, lines)) <= 80
-    assert (
-        next(line for line in lines if line.startswith("inc3a"))
-        == "inc3a inception, out… 1 256 28 x 28 128M 164K"
-    )
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    first = next(i for i, line in enumerate(lines) if line.startswith("inc3a"))
+    assert lines[first : first + 4] == [
+        "inc3a inception, out1 64, 256 28 x 28 128M 164K",
+        "reduce3 96, out3 128,",
+        "reduce5 16, out5 32,",
+        "pool 32",
+    ]
+
+
+def test_strides_are_left_out_where_blocks_need_their_room() -> None:
+    assert "part block depth stride channels output MACs params" in shown(94)
+    assert "part block depth channels output MACs params" in shown(80)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from command_line import TINY
+from toys import read_budget
 
 from nas.errors import InputError
 from nas.measures import MACS, PARAMS, Measure
-from nas.runs.budget import read_budget
 from nas.space import load_space, parse_space
 from nas.space.counting.dual import bound_least
 from nas.space.library import find_space

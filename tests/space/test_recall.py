@@ -88,7 +88,7 @@ def test_operators_that_were_met_are_not_followed_again(monkeypatch: pytest.Monk
     point = space.sample(lambda name, options: rng.choice(options))
     space.cost(point)
     monkeypatch.setattr(Composer, "traverse_operator", None)
-    space.__dict__.pop("_costs")
+    space._known.costs.clear()
     space.cost(point)
 
 
@@ -96,5 +96,5 @@ def test_the_cost_of_a_point_that_was_drawn_is_at_hand() -> None:
     """As the walk that drew it has added it up: the same by another route."""
     space = load_space("darts")
     points = space.uniform(Budget.parse({"macs": "400M"})).sample(np.random.default_rng(0), 5)
-    known = [space._costs[key] for key in list(space._costs)[-5:]]
+    known = [space._known.costs[key] for key in list(space._known.costs)[-5:]]
     assert known == [replace(space).cost(point) for point in points]

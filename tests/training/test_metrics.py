@@ -10,7 +10,7 @@ from sklearn import metrics as theirs
 
 from nas.data.datasets import ImageData
 from nas.errors import InputError
-from nas.training.metrics import JUDGES, check_metric, compute_metrics
+from nas.training.metrics import JUDGES, check_metric, compute_metrics, describe_value
 from nas.training.recipe import MAP, METRICS
 
 
@@ -133,7 +133,8 @@ def test_each_has_its_judge_and_its_figure() -> None:
     assert tuple(JUDGES) == METRICS
     found = compute_metrics(np.array([0, 1]), np.eye(2))
     assert [found.of(metric) for metric in METRICS if metric != MAP] == [1.0, 1.0, 1.0, None, 1.0]
-    assert (found.describe("auc"), found.describe("top-5")) == ("auc 1.0000", "top-5 unknown")
+    said = [describe_value(metric, found.of(metric)) for metric in ("auc", "top-5")]
+    assert said == ["auc 1.0000", "top-5 unknown"]
 
 
 def make_data(classes: int, labels: list[int]) -> ImageData:

@@ -40,9 +40,9 @@ import pytest
 import torch
 from hashed import digest, fails, score
 from torch import Tensor
+from toys import read_budget
 
 from nas.execution.local import LocalExecutor
-from nas.runs.budget import read_budget
 from nas.samplers import find_sampler
 from nas.space import Choices, load_space
 from nas.space.library import find_space

@@ -25,6 +25,7 @@ from nas.space.language.parse_values import (
 )
 from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, to_plain_data
 from nas.space.language.stages import count_nodes
+from nas.space.language.tree import Choice
 from nas.space.library import find_space
 from nas.space.scale import Scale, scale_unchecked
 from nas.space.space import INPUT_AXES, Space
@@ -189,13 +190,15 @@ def _read_input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
         parser.parse_value(item, Context(f"input.{axis}"), kind)
         for axis, item, kind in zip(INPUT_AXES, items, kinds, strict=True)
     )
-    channels, height, width = sizes
-    if width == 3 and channels == height and isinstance(height, int) and height > _MOST_COLOURS:
+    channels, height, width = ({*size.values} if isinstance(size, Choice) else {size} for size in sizes)
+    sides = [side for side in channels & height if isinstance(side, int) and side > _MOST_COLOURS]
+    if sides and 3 in width:
+        (side, *_) = sides
         raise SpaceError(
             top.entries["input"].place,
             "input",
-            f"[{height}, {height}, 3] is {height} channels of {height} x 3 pixels; channels come first: "
-            f"[3, {height}, {height}]",
+            f"[{side}, {side}, 3] is {side} channels of {side} x 3 pixels; channels come first: "
+            f"[3, {side}, {side}]; where that many channels are meant, turn the images: [{side}, 3, {side}]",
         )
     return sizes
 

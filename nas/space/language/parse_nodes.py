@@ -352,10 +352,11 @@ class NodeParser(ValueParser):
                     arguments.key_places[key], context.path, f"{block} has no argument '{key}'{hint}"
                 )
             argument = known[key]
-            value = self.parse_value(inner, context.at(key), argument.kind if argument else None)
-            if is_detail(block, key) and isinstance(value, Choice | SameAs):
+            here = replace(context.at(key), takes_choice=not is_detail(block, key))
+            value = self.parse_value(inner, here, argument.kind if argument else None)
+            if isinstance(value, Choice | SameAs) and not here.takes_choice:
                 rule = "blocks use it inside, so it cannot be a choice; give a plain value"
-                raise SpaceError(inner.place, context.at(key).path, rule)
+                raise SpaceError(inner.place, here.path, rule)
             self.defaults.setdefault(block, {})[key] = (value, inner.place)
 
 

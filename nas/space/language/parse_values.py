@@ -26,13 +26,17 @@ def get_kind(annotated: Any) -> Kind:
 
 @dataclass(frozen=True)
 class Context:
-    """Place in a space: the path that names choices, the stages or the cell around, the block's arguments."""
+    """Place in a space: the path that names choices, the stages or the cell around, the block's arguments.
+
+    `takes_choice`: whether a choice may be written here.
+    """
 
     path: str = ""
     stages: tuple[str, ...] = ()
     cell: str | None = None
     arguments: MappingABC[str, Value] = field(default_factory=dict)
     expanding: tuple[str, ...] = ()
+    takes_choice: bool = True
 
     def at(self, name: str) -> Context:
         """Return the context one step inside."""
@@ -66,9 +70,8 @@ class ValueParser:
             return self._parse_key(item, context, kind)
         value = to_plain(item, context.path)
         if isinstance(value, str) and value.startswith("$"):
-            return self.check_kind(
-                self._parse_argument(value[1:], item.place, context), context, kind, item.place
-            )
+            value = self._parse_argument(value[1:], item.place, context)
+            context = replace(context, takes_choice=False)  # whose default is plain
         return self.check_kind(value, context, kind, item.place)
 
     def check_kind(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
@@ -90,7 +93,7 @@ class ValueParser:
             if kind is not _CHANNELS:
                 rule = f"{' and '.join(UNSCALED)} are for channels, which the width multiplies; this is not"
                 raise SpaceError(place, context.path, f"{rule} {kind.rule}")
-            self.check_kind(value.channels, context, kind, place)
+            self.check_kind(value.channels, replace(context, takes_choice=False), kind, place)
             return value
         for one in value.values if isinstance(value, Choice | PerLayer) else (value,):
             if isinstance(one, (*OPEN, Unscaled)):
@@ -99,7 +102,7 @@ class ValueParser:
             try:
                 kind.read(one)
             except ValueError as error:
-                way_out = _suggest_choice(value, kind)
+                way_out = _suggest_choice(value, kind) if context.takes_choice else ""
                 raise SpaceError(place, context.path, f"{error}{way_out}") from None
         return value
 

@@ -16,6 +16,7 @@ from nas.runs.coefficients import FORMAT
 from nas.space.coefficients import Coefficients
 from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
+from nas.study.tables import OUTCOME, list_outcome
 from nas.workflows.coefficients.gathering import CoefficientsEntry
 from nas.workflows.coefficients.seed_blocks import Behind, rank_blocks
 
@@ -181,29 +182,11 @@ def dump_trainings(entries: Sequence[CoefficientsEntry], trials: Mapping[JobKey,
     and why it failed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    heads = [
-        "depth",
-        "width",
-        "resolution",
-        *MEASURES,
-        "side",
-        "seed",
-        "score",
-        "seconds",
-        "reason",
-        "message",
-    ]
-    writer.writerow(heads)
+    writer.writerow(["depth", "width", "resolution", *MEASURES, "side", "seed", *OUTCOME])
     for one in entries:
         amounts = one.network.amounts({})
         factors = astuple(one.doubled.coefficients) if one.doubled else (1, 1, 1)
         known = [*factors, *(amounts(measure) for measure in MEASURES.values()), one.side]
         for seed in range(seeds):
-            trial = trials.get(NetworkKey(one.name, seed))
-            failure = trial and trial.failure
-            cells = [
-                trial and trial.score, trial and trial.result.seconds, failure and failure.reason.value,
-                failure and failure.message,
-            ]  # fmt: skip
-            writer.writerow([*known, seed, *("" if cell is None else cell for cell in cells)])
+            writer.writerow([*known, seed, *list_outcome(trials.get(NetworkKey(one.name, seed)))])
     return text.getvalue()

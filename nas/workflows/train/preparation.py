@@ -22,12 +22,13 @@ from nas.runs.folder import RunExists, TrainingFolder, choose_run_path
 from nas.runs.provenance import describe_environment, digest_text
 from nas.runs.state import RunState
 from nas.runs.training import SEARCH, TrainConfig, TrainManifest
-from nas.space import Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.library import check_no_trial, find_space, is_run
+from nas.space import Space, SpaceError, dump_space, parse_space
+from nas.space.library import check_no_trial, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.training.evaluator import ProxyEvaluator, scale_resolution
 from nas.training.process import borrowed_process
 from nas.workflows.export import load_trial
+from nas.workflows.subject import load_one
 from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainObserver, TrainSession
 
@@ -84,18 +85,12 @@ def _find_network(what: str, trial: int | None, storage: str | None, plugins: Se
     if is_run(what):
         state = RunState.load(Path(what), tuple(plugins), storage)
         leaving = load_trial(state, trial)
-        chosen = state.winner.trial if trial is None and state.winner else None
-        best = chosen or (state.best(1)[0] if trial is None else state.trial(trial))
+        best = state.best_trial if trial is None else state.trial(trial)
+        assert best is not None  # which has weights
         return Found(state.network(best), state.space, state, leaving.state)
     check_no_trial(what, trial, storage)
     load_plugins(tuple(plugins))
-    file = find_space(what)
-    space = load_space(file)
-    if not space.is_architecture:
-        raise InputError(
-            f"{file}: is a space with choices, and one network is trained; name a run folder, or the file of "
-            "one network, such as a run's best.yaml"
-        )
+    space = load_one(what, "one network is trained")
     return Found(space.resolve({}), space, None, None)
 
 

@@ -122,7 +122,7 @@ def _scale(name: str, own: Contestant, budget: Budget) -> Contestant:
     """Return a known network for the same images and classes, as large as the budget lets it be."""
     like = own.network
     try:
-        space = load_one(name, "compare")
+        space = load_one(name, "networks are compared")
         if max(space.input_sizes) != max(like.input_sizes):
             space = fit_input(space, max(like.input_sizes)).space
         solution = fill(replace(space, input=like.input, classes=like.classes), budget)

@@ -78,10 +78,10 @@ def find_interval(differences: Floats, seed: int = 0) -> tuple[float, float] | N
     return float(means[beyond - 1]), float(means[-beyond])
 
 
-def bootstrap(differences: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
+def bootstrap(differences: Floats, seed: int = 0) -> tuple[float, float]:
     """Return the ends of the 95 % percentile interval of the mean (Efron & Tibshirani 1993, section 13.3)."""
     rng = np.random.default_rng(seed)
-    means = differences[rng.integers(len(differences), size=(resamples, len(differences)))].mean(axis=1)
+    means = differences[rng.integers(len(differences), size=(RESAMPLES, len(differences)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

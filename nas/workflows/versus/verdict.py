@@ -19,6 +19,7 @@ from nas.runs.state import RunState
 from nas.study.history import expect_random, track_best
 from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
+from nas.study.tables import OUTCOME, list_outcome
 from nas.training.recipe import METRICS
 from nas.workflows.versus.contestants import NETWORK, Contestant, list_measures
 from nas.workflows.versus.pairs import (
@@ -287,17 +288,11 @@ def dump_trainings(contestants: Sequence[Contestant], trials: Mapping[JobKey, Tr
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = list_measures(budget)
-    writer.writerow(["network", "seed", *(m.name for m in measures), "score", "seconds", "reason", "message"])
+    writer.writerow(["network", "seed", *(m.name for m in measures), *OUTCOME])
     for one in contestants:
         amounts = [one.network.amount({}, measure) for measure in measures]
         for seed in one.seeds:
-            trial = trials.get(NetworkKey(one.name, seed))
-            failure = trial and trial.failure
-            cells = [
-                trial and trial.score, trial and trial.result.seconds, failure and failure.reason.value,
-                failure and failure.message,
-            ]  # fmt: skip
-            writer.writerow([one.name, seed, *amounts, *("" if cell is None else cell for cell in cells)])
+            writer.writerow([one.name, seed, *amounts, *list_outcome(trials.get(NetworkKey(one.name, seed)))])
     return text.getvalue()
 
 
