@@ -46,10 +46,8 @@ def test_a_space_tells_in_a_line_what_it_is() -> None:
         "name: a\ninput: [3, {choice: [8, 16]}, 8]\nnetwork: [conv: {out: 4}, classifier]"
     )
     assert repr(opened) == "<Space a, choices: 1, input: 3 x ? x 8>"
-    assert str(opened) == "a: 2 networks, 10.9K to 17.8K MACs"
     network = opened.resolve(opened.smallest())
     assert repr(network) == "<Space a, choices: 0, input: 3 x 8 x 8>"
-    assert str(network) == f"a: one network, {network.cost({})}"
 
 
 def test_a_run_tells_in_a_line_what_it_has(tiny_run: RunFolder) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.blocks import is_detail
 from nas.blocks.builder import Parts
-from nas.cost import Cost, format_count, format_large
+from nas.cost import Cost, format_large
 from nas.errors import InputError, make_printable, suggest_word
 from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
@@ -96,8 +96,6 @@ class Space:
         >>> import nas
         >>> nas.load_space("mbconv")
         <Space mbconv, choices: 28, input: 3 x 224 x 224>
-        >>> print(nas.load_space("mbconv"))
-        mbconv: 7.76 x 10^25 networks, 62.4M to 1.02G MACs
     """
 
     name: str
@@ -115,14 +113,6 @@ class Space:
     def __repr__(self) -> str:
         size = " x ".join(str(axis) if isinstance(axis, int) else "?" for axis in self.input)
         return f"<Space {make_printable(self.name)}, choices: {len(self.declared)}, input: {size}>"
-
-    def __str__(self) -> str:
-        """Return what there is to it, which is counted. Raises SpaceError where no network can be built."""
-        name = make_printable(self.name)
-        if self.is_architecture:
-            return f"{name}: one network, {self.cost({})}"
-        least, most = (format_count(end.value) for end in self.ends(MACS))
-        return f"{name}: {format_large(self.count)} networks, {least} to {most} MACs"
 
     @cached_property
     def declared(self) -> dict[str, Choice]:
