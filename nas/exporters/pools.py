@@ -1,0 +1,33 @@
+"""Average pools in the words that all runtimes understand alike."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+
+from nas.graph import Architecture
+from nas.ops import AvgPool
+from nas.ops.base import Shape
+
+
+def replace_pools(network: fx.GraphModule, architecture: Architecture) -> None:
+    """Replace average pools that count padding and round up by padding and a pool that has none to count.
+
+    Where the last window hangs over the padded image, torch divides by the pixels and padded zeros under it;
+    OpenVINO and ncnn divide by other numbers (`findings/avg-pool-ceil-divisor.sh`). Without padding of its
+    own, what a window hangs over by is counted by none of them.
+    """
+    for node in architecture.nodes:
+        if isinstance(node.op, AvgPool) and node.op.ceil and node.op.count_pad:
+            shapes = architecture.shapes
+            network.add_submodule(node.name, build_apart(node.op, shapes[node.inputs[0]], shapes[node.name]))
+
+
+def build_apart(op: AvgPool, shape: Shape, wanted: Shape) -> nn.Module:
+    """Return padding and a pool without any, of images of a shape to maps of the `wanted` one."""
+    padding = op.padding if isinstance(op.padding, tuple) else (op.padding or 0,) * 2
+    pads: tuple[int, ...] = ()
+    for size, count, before in zip(shape[1:], wanted[1:], padding, strict=True):
+        reach = (count - 1) * op.stride + op.kernel - before - size  # of the last window, beyond the image
+        pads = (before, min(before, max(0, reach)), *pads)  # so that no window more begins in the padding
+    pool = nn.AvgPool2d(op.kernel, op.stride, ceil_mode=True, count_include_pad=False)
+    return nn.Sequential(nn.ZeroPad2d(pads), pool) if any(pads) else pool
