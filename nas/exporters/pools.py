@@ -24,10 +24,16 @@ def replace_pools(network: fx.GraphModule, architecture: Architecture) -> None:
 
 def build_apart(op: AvgPool, shape: Shape, wanted: Shape) -> nn.Module:
     """Return padding and a pool without any, of images of a shape to maps of the `wanted` one."""
-    padding = op.padding if isinstance(op.padding, tuple) else (op.padding or 0,) * 2
-    pads: tuple[int, ...] = ()
-    for size, count, before in zip(shape[1:], wanted[1:], padding, strict=True):
-        reach = (count - 1) * op.stride + op.kernel - before - size  # of the last window, beyond the image
-        pads = (before, min(before, max(0, reach)), *pads)  # so that no window more begins in the padding
+    rows, columns = op.padding if isinstance(op.padding, tuple) else (op.padding or 0,) * 2
+    top, bottom = _find_pads(op, shape[1], wanted[1], rows)
+    left, right = _find_pads(op, shape[2], wanted[2], columns)
     pool = nn.AvgPool2d(op.kernel, op.stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(nn.ZeroPad2d(pads), pool) if any(pads) else pool
+    if not rows and not columns:
+        return pool
+    return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), pool)
+
+
+def _find_pads(op: AvgPool, size: int, wanted: int, padding: int) -> tuple[int, int]:
+    """Return zeros before and behind, no more than the last window reaches: another would begin in them."""
+    reach = (wanted - 1) * op.stride + op.kernel - padding - size
+    return padding, min(padding, max(0, reach))
