@@ -19,6 +19,7 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check, fresh
 from nas.exporters.fresh import FindProblem
+from nas.exporters.pools import replace_pools
 from nas.exporters.preprocess import Preparation
 from nas.exporters.quiet import quiet
 from nas.exporters.source import write_source
@@ -137,6 +138,7 @@ def write_converted(
     state = make_settled_state(architecture) if state is None else state
     network = build_with_weights(architecture, state)
     check_trained(network)
+    replace_pools(network, architecture)
     images = _sample_images(architecture)
     names = [f"{stem}{suffix}" for suffix in suffixes]
     with _replacing(folder, stem, names) as beside, quiet():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -18,17 +18,18 @@ from nas.ops import Shape
 class Piece:
     """Nodes in topological order, the last of which is the output, between some `inputs` (name to shape).
 
-    A whole network is one too. Pieces of one `key` are the same operators on the same shapes in the same
-    order, wherever they stand and whatever their nodes are called.
+    A whole network is one too, and `is_whole`. Pieces of one `key` are the same operators on the same shapes
+    in the same order, wherever they stand and whatever their nodes are called.
     """
 
     inputs: Mapping[str, Shape]
     nodes: tuple[Node, ...]
+    is_whole: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, network: Architecture) -> Piece:
         """Return a whole network as a piece."""
-        return cls({INPUT: network.input_shape}, network.nodes)
+        return cls({INPUT: network.input_shape}, network.nodes, is_whole=True)
 
     @cached_property
     def key(self) -> str:

@@ -113,8 +113,26 @@ def _write_openvino(network: nn.Module, images: Images, bundle: Sequence[Piece],
     files = [Path(f"{stem}.out{place}.xml") for place in range(len(bundle))]
     for piece, file, output in zip(bundle, files, model.get_results(), strict=True):
         own = openvino.Model([output], list(islice(inputs, len(piece.inputs))))
+        own = own if piece.is_whole else _leave_map_as_it_lies(own)
         openvino.save_model(own, file, compress_to_fp16=False)
     return files
+
+
+def _leave_map_as_it_lies(model: Any) -> Any:
+    """Return a piece that gives its map to the next one as it lies, channels last.
+
+    As the output of a network it is brought into NCHW, which may take longer than all that made it
+    (`findings/openvino-hands-out-maps.sh`), and which no part in the middle of a network does.
+    """
+    from openvino import Layout
+    from openvino.preprocess import PrePostProcessor
+
+    if len(model.output().partial_shape) != len("NCHW"):
+        return model
+    steps = PrePostProcessor(model)
+    steps.output().model().set_layout(Layout("NCHW"))
+    steps.output().tensor().set_layout(Layout("NHWC"))
+    return steps.build()
 
 
 def _write_ncnn(network: nn.Module, images: Images, bundle: Sequence[Piece], stem: Path) -> list[Path]:

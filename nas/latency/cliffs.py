@@ -16,6 +16,8 @@ _MOST_TAPS = 25
 """Of a depthwise kernel, for which XNNPACK has fast code."""
 XNNPACK = ("executorch", "litert")
 """Runtimes that it computes for."""
+_CHANNELS_TOGETHER = 4
+"""Of a depthwise convolution, whose channels are a multiple of them where ONNX Runtime has fast code."""
 
 
 def find_cliffs(networks: Mapping[str, Architecture], runtimes: Iterable[str]) -> Iterator[str]:
@@ -36,6 +38,18 @@ def _find_in_onnx(architecture: Architecture) -> Iterator[str]:
                 f"{_format_places(nodes)}: with {function} a network takes {times} times as long in onnx as "
                 "with relu, and less in openvino; choose relu or relu6, or openvino"
             )
+    shapes = architecture.shapes
+    nodes = [
+        node
+        for node in architecture.nodes
+        if _count_taps(architecture, node) > 1 and shapes[node.name][0] % _CHANNELS_TOGETHER
+    ]
+    if nodes:
+        yield (
+            f"{_format_places(nodes)}: a depthwise convolution of {shapes[nodes[0].name][0]} channels, no "
+            f"multiple of {_CHANNELS_TOGETHER}, has no fast code in onnx: it takes 4 (3 x 3) to 10 (7 x 7) "
+            "times as long as one of the next multiple; choose such a width, or openvino"
+        )
 
 
 def _find_in_xnnpack(architecture: Architecture, runtime: str) -> Iterator[str]:

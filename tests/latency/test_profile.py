@@ -341,6 +341,8 @@ network:
   - classifier
 """
 
+NARROW = DEPTHWISE.replace("KERNEL", "3").replace("out: 8", "out: 10")
+
 
 @pytest.mark.parametrize(
     ("runtime", "text", "said"),
@@ -356,6 +358,13 @@ network:
         ("onnx", SMALL.replace("ACT", "gelu"), "with gelu a network takes 2 times as long in onnx"),
         ("onnx", SMALL.replace("ACT", "silu"), None),
         ("openvino", SMALL.replace("ACT", "mish"), None),
+        (
+            "onnx",
+            NARROW,
+            "'s1.layer1.dw.conv' and 1 more: a depthwise convolution of 10 channels, no multiple of 4",
+        ),
+        ("onnx", NARROW.replace("out: 10", "out: 12"), None),
+        ("openvino", NARROW, None),
     ],
 )
 def test_what_is_known_to_be_slow_is_said(runtime: str, text: str, said: str | None) -> None:

@@ -16,13 +16,14 @@ from latency_tables import SPACE, TEXT, every, made_table
 from safetensors.torch import load_file
 from torch import nn
 
-from nas.blocks import BLOCKS
+from nas.blocks import BLOCKS, Builder
 from nas.cost import Cost, Interval, format_latency, parse_latency
 from nas.errors import InputError, NasError
 from nas.graph.module import build_module, build_piece
 from nas.graph.piece import Piece
 from nas.latency import RUNTIMES
 from nas.latency import table as tables
+from nas.latency.bundle import write_pieces
 from nas.latency.correction import Correction, Features, compute_errors, fit_correction
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.latency.table import LatencyTable, digest_parts, read_table
@@ -373,6 +374,22 @@ def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
     assert find_table(SPACE, runtime, 1, (), told.append, noted=told.append) == table and not told
     (whole,) = measure_whole(SPACE, [SPACE.smallest()], table, (), told.append)
     assert 0.2 < whole / replace(SPACE, clock=table.clock).amount(SPACE.smallest(), LATENCY) < 5
+
+
+@pytest.mark.slow
+def test_parts_for_openvino_leave_their_maps_as_they_lie(tmp_path: Path) -> None:
+    """In NCHW the map of a part would take longer than the part; that of a whole network is in it."""
+    openvino = pytest.importorskip("openvino")
+    net = Builder((3, 8, 8), 4)
+    network = net.architecture(net.conv_norm_act(net.input, 16, 3, name="conv"))
+    whole, part = Piece.of(network), replace(Piece.of(network), is_whole=False)
+    files = [data["file"] for data in write_pieces([whole, part], "openvino", tmp_path, lambda done: None)]
+    image = np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32)
+    maps = [
+        openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image)[0] for file in files
+    ]
+    assert maps[0].shape == (1, 16, 8, 8)
+    np.testing.assert_allclose(maps[1].transpose(0, 3, 1, 2), maps[0], atol=1e-5)
 
 
 @pytest.mark.slow
