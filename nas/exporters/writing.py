@@ -187,7 +187,7 @@ def _explain_failure(
             continue
         seen.add(node.op)
         shape = architecture.shapes[node.inputs[0]]
-        layer = fx.symbolic_trace(nn.Sequential(node.op.layer(shape).build())).eval()
+        layer = fx.symbolic_trace(nn.Sequential(node.op.layer(shape).build()).eval())
         with TemporaryDirectory(prefix="nas-export-") as folder:
             try:
                 convert(layer, torch.ones(2, *shape), Path(folder, f"layer{suffix}"))

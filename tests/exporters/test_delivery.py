@@ -26,7 +26,7 @@ from torch import fx
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, find_exporter, is_installed
 from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs, run_script
-from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
+from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter, export_program
 from nas.files import place_beside
 from nas.graph.module import build_module
 from nas.latency import RUNTIMES
@@ -125,6 +125,20 @@ def test_the_node_that_a_format_has_no_word_for_is_named(tmp_path: Path) -> None
         "choose another --format"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_random_while_training_alone_is_not_blamed(tmp_path: Path) -> None:
+    """Stochastic depth comes before the classifier, and LiteRT has no random numbers."""
+
+    def write(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+        if "bernoulli" in export_program(network, images).graph_module.code:
+            raise RuntimeError("no random numbers")
+        if any(isinstance(layer, torch.nn.Linear) for layer in network.modules()):
+            raise RuntimeError("no matrices")
+
+    exporter, state = replace(COUNT, convert=write), trained().state_dict()
+    with pytest.raises(NasError, match=r"node 'classifier.linear', operator 'linear': .* no matrices; "):
+        exporter.write(tmp_path, "best", small_network(), state, title="T", facts={})
 
 
 def test_a_network_that_has_seen_no_image_is_refused(tmp_path: Path) -> None:
@@ -376,13 +390,15 @@ def test_a_file_is_applied_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", [*HERE, *ELSEWHERE])
 def test_a_format_imports_what_it_needs_by_itself(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forks, by which other tests apply files, have imported torch before."""
-    monkeypatch.setattr("nas.exporters.parity.run_script", run_script)
     exporter, state = EXPORTERS[name], trained().state_dict()
+    if lacking := [library for library in exporter.needs if not is_installed(library)]:
+        pytest.skip(f"needs {' and '.join(lacking)}")
+    monkeypatch.setattr("nas.exporters.parity.run_script", run_script)
     exporter.write(tmp_path, "best", small_network(), state, title="T", facts={})
     file = tmp_path / f"best{exporter.suffixes[0]}"
     sample = Sample.random((3, 8, 8))

@@ -62,7 +62,7 @@ class TestPython(ExporterSuite):
 
 @pytest.mark.slow
 class TestOtherFormats(ExporterSuite):
-    formats = tuple(name for name in EXPORTERS if name not in ("python", "litert", "executorch"))
+    formats = tuple(name for name in EXPORTERS if name != "python")
 
 
 SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
