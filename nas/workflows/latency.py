@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nas.space import Choices
 
 _MOST_PARTS = 10_000
-_ROUNDS = 20
+ROUNDS = 20
 """In which networks are measured whole."""
 
 
@@ -184,5 +184,5 @@ def measure_whole(
     and all together, as a limit is to hold when it is measured again."""
     networks = [Piece.of(space.architecture(point)) for point in points]
     own = table.fingerprint
-    timing = time_pieces(networks, own.runtime, own.threads, _ROUNDS, 1, plugins, progress)
+    timing = time_pieces(networks, own.runtime, own.threads, ROUNDS, 1, plugins, progress)
     return [round(1e9 * max(time.low_s, time.odd_s, time.even_s)) for time in timing.times]

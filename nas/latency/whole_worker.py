@@ -1,0 +1,37 @@
+"""A process that measures whole networks, one at a time, while a search goes on.
+
+Started as `python -m nas.latency.whole_worker`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.graph.piece import Piece
+from nas.latency.pieces import time_pieces
+from nas.lines import serve
+from nas.space.plugins import load_plugins, read_plugins
+
+
+class _Networks:
+    """What times networks in one runtime, in rounds. Raises NasError."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self._given = {name: request[name] for name in ("runtime", "threads", "rounds")}
+        self._plugins = [Path(file) for file in request["plugins"]]
+        load_plugins(read_plugins(self._plugins))
+        tempfile.tempdir = request["folder"]  # of who may end this process at any time
+
+    def turn(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Time the network of a request."""
+        pieces = [Piece.from_data(request["network"])]
+        timing = time_pieces(pieces, seed=1, plugins=self._plugins, progress=lambda text: None, **self._given)
+        (time,) = timing.times
+        return {"seconds": [time.low_s, time.odd_s, time.even_s]}
+
+
+if __name__ == "__main__":
+    serve(lambda request: _Networks(request).turn)
