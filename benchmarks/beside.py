@@ -1,10 +1,11 @@
-"""Networks near a limit of latency, measured beside trainings: how far from what they take where none trains.
+"""Networks that are measured beside trainings: how far from what they took when their table was made.
 
-    python benchmarks/beside.py [--trainings 2] [--networks 6] [--turns 2]
+    python benchmarks/beside.py [--trainings 2] [--networks 9]
 
-Networks of a space are measured by what a search measures them by before it trains them: in each turn all at
-rest, then all beside so many trainings. What they take beside is compared with what they take at rest in the
-same turn, and that with the turn before.
+Networks of a table of latencies are measured as a search measures one near its limit before it trains it: in
+turn with others of the table, by which it tells how much busier the machine is. Each is compared with what
+it took when the table was made, as it is measured and as it is corrected, with and without trainings beside.
+The table is made where there is none: on a quiet machine, or this says nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from pathlib import Path
 import numpy as np
 
 import nas
-from nas.measures import Budget
+from nas.graph.piece import Piece
+from nas.latency.pieces import time_pieces
+from nas.latency.table import find_references
 from nas.space import load_space
 from nas.space.library import find_space
-from nas.workflows.near_limit import ProcessTimer
+from nas.workflows.latency import ROUNDS
+from nas.workflows.near_limit import compute_latency
 
 SPACE = Path(__file__).with_name("spaces") / "small_images.yaml"
 CLASSES = 10
@@ -50,32 +54,34 @@ def main() -> None:
     args = _arguments()
     table = nas.time_parts(args.space, runtime=args.runtime, classes=CLASSES, progress=_say)
     space = load_space(find_space(args.space)).for_data(3, CLASSES)
-    points = space.uniform(Budget()).sample(np.random.default_rng(1), args.networks)
-    found: dict[str, list[list[int]]] = {"at rest": [], "beside": []}
-    seconds: dict[str, list[float]] = {name: [] for name in found}
-    for turn in range(args.turns):
-        for name, own in found.items():
-            timer = ProcessTimer(space, table.fingerprint, (), is_quiet=True)
-            with _trainings(args.trainings if name == "beside" else 0, args.space):
-                timer.time(points[0])  # it imports what it needs
-                own.append([])
-                for point in points:
-                    begun = time.monotonic()
-                    own[-1].append(timer.time(point))
-                    seconds[name].append(time.monotonic() - begun)
-                    _say(f"turn {turn + 1}, {name}: {own[-1][-1] / 1e6:.3f} ms, {seconds[name][-1]:.1f} s")
-            timer.close()
-    print(f"{table.fingerprint.device}; {args.trainings} trainings beside\n")
-    print("| measured | median | 90 % within | at most | seconds each |")
-    print("| --- | --- | --- | --- | --- |")
-    rest = np.array(found["at rest"])
-    for name, own in found.items():
-        base = np.roll(rest, 1, axis=0) if name == "at rest" else rest
-        off = (np.array(own) / base - 1).ravel()
-        print(
-            f"| {name} | {100 * np.median(off):+.1f} % | {100 * np.quantile(np.abs(off), 0.9):.1f} % | "
-            f"{100 * np.abs(off).max():.1f} % | {np.median(seconds[name]):.1f} |"
-        )
+    wholes = sorted(one.low_s for one in (*table.fitted, *table.held_out))
+    middle = wholes[len(wholes) // 2]
+    spread = np.linspace(0.8 * middle, 1.2 * middle, args.networks)
+    known = {repr(p): (p, s) for near in spread for p, s in find_references(space, table, near)[:1]}
+    print(f"{table.fingerprint.device}; the table: {table.contention or 'made on a quiet machine'}\n")
+    print("| trainings beside | figure | median | 90 % within | at most | seconds each |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for trainings in (0, args.trainings):
+        off: dict[str, list[float]] = {"as it is": [], "corrected": []}
+        seconds = []
+        with _trainings(trainings, args.space):
+            for point, then in known.values():
+                others = [one for one in find_references(space, table, then) if one[0] != point]
+                networks = [Piece.of(space.architecture(p)) for p in (point, *(p for p, _ in others))]
+                begun = time.monotonic()
+                times = time_pieces(networks, args.runtime, 1, ROUNDS, 1, (), _say).times
+                seconds.append(time.monotonic() - begun)
+                own, *now = (one.low_s for one in times)
+                off["as it is"].append(own / then - 1)
+                corrected = compute_latency([own], now, [s for _, s in others])
+                off["corrected"].append(corrected / 1e9 / then - 1)
+        for name, one in off.items():
+            print(
+                f"| {trainings} | {name} | {100 * np.median(one):+.1f} % | "
+                f"{100 * np.quantile(np.abs(one), 0.9):.1f} % | {100 * np.abs(one).max():.1f} % | "
+                f"{np.median(seconds):.1f} |",
+                flush=True,
+            )
 
 
 @contextmanager
@@ -102,8 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--space", default=str(SPACE))
     parser.add_argument("--runtime", default="onnx")
     parser.add_argument("--trainings", type=int, default=2)
-    parser.add_argument("--networks", type=int, default=6)
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--networks", type=int, default=9)
     return parser.parse_args()
 
 

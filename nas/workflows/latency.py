@@ -15,7 +15,7 @@ from nas.latency import RUNTIMES, find_runtime
 from nas.latency.cliffs import XNNPACK, describe_limits
 from nas.latency.pieces import time_pieces
 from nas.latency.runtimes import PIECE_RUNTIMES, read_version
-from nas.latency.table import Fingerprint, LatencyTable, digest_parts, measure_table, read_table
+from nas.latency.table import SEED, Fingerprint, LatencyTable, digest_parts, measure_table, read_table
 from nas.machine import check_threads, name_processor
 from nas.runs.runtime import LatencyConfig
 from nas.space import Space, load_space
@@ -126,7 +126,7 @@ def find_table(
         return read_table(file)
     if not file.is_file() and (note := _describe_other(fingerprint)):
         noted(note)
-    table = measure_table(space, fingerprint, pieces, 0, plugins, progress)
+    table = measure_table(space, fingerprint, pieces, SEED, plugins, progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(table.to_data()))
     return table

@@ -115,7 +115,8 @@ def watch_limit(session: Session, observer: Observer) -> tuple[NearLimit | None,
     if why:
         return None, leave_room(session.space, budget, table)
     plugins = [Path(plugin.file) for plugin in session.plugins]
-    timer = ProcessTimer(session.space, table.fingerprint, plugins, is_quiet=_is_quiet(session.config))
+    is_quiet = _is_quiet(session.config)
+    timer = ProcessTimer(session.space, table, plugins, limit.high / 1e9, is_quiet=is_quiet)
     return NearLimit(find_sure(limit.high, table), timer, session.folder, observer.doing), budget
 
 

@@ -7,12 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from nas.errors import NasError
 from nas.graph.piece import Piece
-from nas.latency.table import Fingerprint
+from nas.latency.table import LatencyTable, find_references
 from nas.lines import Ask, start_worker
 from nas.measures import LATENCY
 from nas.runs.folder import RunFolder
@@ -78,26 +79,33 @@ def _correct_latency(candidate: Candidate, latency: int) -> Candidate:
 
 
 class ProcessTimer:
-    """Measures networks in a runtime as finalists are, in a process of its own: what writes their files would
-    silence this one. `plugins`: files of their operators."""
+    """Measures networks in a process of its own: what writes their files would silence this one.
+
+    The machine may be busier than when the table was made, by trainings and by others. So some networks of
+    the table are measured in turn with each, which took about as long as `near_s`, and by how much longer
+    they take now is taken off. `plugins`: files of their operators.
+    """
 
     def __init__(
-        self, space: Space, fingerprint: Fingerprint, plugins: Sequence[Path], *, is_quiet: bool
+        self, space: Space, table: LatencyTable, plugins: Sequence[Path], near_s: float, *, is_quiet: bool
     ) -> None:
-        self._space, self._of, self._plugins = space, fingerprint, plugins
+        self._space, self._table, self._plugins, self._near_s = space, table, plugins, near_s
         self.is_quiet = is_quiet
         self._opened = ExitStack()
         self._worker: Ask | None = None
+        self._references: Sequence[tuple[Choices, float]] = ()
 
     def time(self, choices: Choices) -> int:
-        """Return the nanoseconds of a network: the most of what its odd rounds, its even ones, and all of
-        them came to."""
+        """Return the nanoseconds of a network, as `compute_latency` makes them of its rounds."""
         ask = self._worker = self._worker or self._start()
-        network = Piece.of(self._space.architecture(choices)).to_data()
-        return round(1e9 * max(ask({"network": network})["seconds"]))
+        points = [choices, *(point for point, _ in self._references)]
+        networks = [Piece.of(self._space.architecture(point)).to_data() for point in points]
+        own, *others = ask({"networks": networks})["seconds"]
+        return compute_latency(own, [low for low, *_ in others], [then for _, then in self._references])
 
     def _start(self) -> Ask:
-        own = self._of
+        self._references = find_references(self._space, self._table, self._near_s)
+        own = self._table.fingerprint
         ask = self._opened.enter_context(start_worker("nas.latency.whole_worker", own.threads, NasError))
         folder = self._opened.enter_context(TemporaryDirectory(prefix="nas-latency-"))
         plugins = [str(file.absolute()) for file in self._plugins]
@@ -108,3 +116,10 @@ class ProcessTimer:
     def close(self) -> None:
         """End the process."""
         self._opened.close()
+
+
+def compute_latency(own: Sequence[float], now: Sequence[float], then: Sequence[float]) -> int:
+    """Return the nanoseconds of a network: the most of what all its rounds, the odd ones and the even ones
+    came to, without what others beside it take longer `now` than they did `then`."""
+    slower = median([a / b for a, b in zip(now, then, strict=True)] or [1.0])
+    return round(1e9 * max(own) / max(1.0, slower))

@@ -13,13 +13,14 @@ from toys import asked, end, run, study
 
 from nas.cost import Interval
 from nas.errors import InputError
+from nas.latency.table import SEED, LatencyTable, Whole, _sample_points, compose, find_references
 from nas.measures import LATENCY, Budget
 from nas.runs.folder import RunFolder
 from nas.runs.measured import MeasuredLatencies
 from nas.space import Choices
 from nas.study.records import Candidate
 from nas.study.study import Study
-from nas.workflows.near_limit import NearLimit
+from nas.workflows.near_limit import NearLimit, compute_latency
 
 TIMED = replace(SPACE, clock=made_table().clock)
 AMOUNTS = sorted(TIMED.amount(point, LATENCY) for point in every(TIMED))
@@ -158,6 +159,41 @@ def test_where_a_screen_chooses_the_next_best_stands_for_one_that_is_over(tmp_pa
     assert len(own.trials) == 6 and len(timer.asked) > 0
     assert all(trial.candidate.amount(LATENCY) <= SURE for trial in own.trials)
     assert own.counts.over_budget >= len(timer.asked)
+
+
+# What a measurement comes to
+
+
+def test_what_others_take_longer_now_is_taken_off() -> None:
+    assert compute_latency([1e-3, 1.1e-3, 0.9e-3], [], []) == 1_100_000
+    assert compute_latency([1.5e-3, 1.5e-3, 1.4e-3], [3e-3, 1.5e-3, 9e-3], [2e-3, 1e-3, 3e-3]) == 1_000_000
+    # where the table was made on a busier machine, what is measured holds
+    assert compute_latency([1e-3, 1e-3, 1e-3], [1e-3], [2e-3]) == 1_000_000
+
+
+def made_table_of_its_networks() -> LatencyTable:
+    """A table whose whole networks are those that are measured for one."""
+    table = made_table()
+    fitted, held_out = (
+        tuple(Whole(one, one.seconds, one.seconds, one.seconds) for one in compose(SPACE, table.parts, own))
+        for own in _sample_points(SPACE, SEED)
+    )
+    return replace(table, fitted=fitted, held_out=held_out)
+
+
+def test_references_are_networks_of_the_table_that_take_about_as_long() -> None:
+    table = made_table_of_its_networks()
+    found = find_references(replace(SPACE, clock=table.clock), table, LIMIT / 1e9)
+    for point, seconds in found:
+        assert [seconds] == [one.seconds for one in compose(SPACE, table.parts, [point])]
+    off = sorted(abs(one.low_s - LIMIT / 1e9) for one in (*table.fitted, *table.held_out))
+    assert [abs(seconds - LIMIT / 1e9) for _, seconds in found] == off[:3]
+
+
+def test_networks_that_are_not_those_of_the_table_are_no_references() -> None:
+    table = made_table_of_its_networks()
+    other = {key: replace(part, nodes=part.nodes + 1) for key, part in table.parts.items()}
+    assert find_references(TIMED, replace(table, parts=other), LIMIT / 1e9) == []
 
 
 # What is kept and told
