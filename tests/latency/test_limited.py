@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +21,14 @@ from nas.latency import RUNTIMES
 from nas.latency.table import LatencyTable, digest_parts
 from nas.measures import LATENCY, Budget
 from nas.runs.config import SearchConfig
+from nas.runs.folder import RunFolder
 from nas.runs.runtime import RuntimeConfig
 from nas.runs.state import RunState
 from nas.space import Space
 from nas.space.clock import list_pieces
 from nas.study.study import Study
 from nas.workflows.latency import name_table_file, take_fingerprint
-from nas.workflows.limited import describe_near, leave_room
+from nas.workflows.limited import describe_near, leave_room, watch_limit
 
 FACTORS = tuple(1 + 0.01 * step for step in range(-9, 10, 2))
 """By which held-out networks take longer than predicted: nine of ten at most 1.072 times as long."""
@@ -135,6 +138,31 @@ def test_where_nothing_is_left_so_far_inside_the_others_are_tried(tmp_path: Path
     again = opened(parts)
     run(again)
     assert list(again.trials) == list(own.trials)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_where_nothing_can_be_measured_that_is_said_and_room_is_left(tmp_path: Path, threads: int) -> None:
+    table = made_table_with_errors()
+    if threads > 1:
+        table = replace(table, fingerprint=take_fingerprint("torch", threads, "parts"))
+    space, folder = replace(SPACE, clock=table.clock), RunFolder(tmp_path)
+    budget = limit_at(space, 0.5)
+    write_atomically(folder.table_file, json.dumps(table.to_data()))
+    config = configure(budget, threads, workers=2)
+    session: Any = SimpleNamespace(space=space, folder=folder, config=config, plugins=())
+    said: list[str] = []
+    observer: Any = SimpleNamespace(noted=said.append)
+    assert watch_limit(session, observer) == (None, leave_room(space, budget, table))
+    here = take_fingerprint("torch", threads, "").device
+    why = (
+        "beside trainings one thread alone is told its own time, and --workers 0 trains none meanwhile"
+        if threads > 1
+        else f"the table of latencies is of a processor, torch 1.0, 1 thread, and this is {here}"
+    )
+    assert said == [
+        "Networks near the limit of latency are not measured before they are trained, and those far inside "
+        f"are tried first: {why}."
+    ]
 
 
 # Whole searches, by a table that is kept for this device
