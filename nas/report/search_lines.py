@@ -175,7 +175,7 @@ def describe_near_limit(state: RunState) -> str | None:
     left_out = measured.count_too_slow(state.config.budget)
     return (
         "Measured before training, as they are near the limit of latency: "
-        f"{pluralise(len(measured.before), 'network')}, of which {left_out} took longer and were left out."
+        f"{pluralise(len(measured.before), 'network')}, {left_out} of them over it and left out."
     )
 
 

@@ -220,8 +220,8 @@ def test_a_search_measures_what_is_near_its_limit_before_it_trains_it(few: Space
         assert own.identity not in before or own.amount(LATENCY) < 0.1 * limit
     networks = "1 network" if len(near) == 1 else f"{len(near)} networks"
     assert (
-        f"Measured before training, as they are near the limit of latency: {networks}, of which 0 took "
-        "longer and were left out."
+        f"Measured before training, as they are near the limit of latency: {networks}, 0 of them over it "
+        "and left out."
     ) in said
 
 
