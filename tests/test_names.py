@@ -25,7 +25,7 @@ fit flatten fold follow forecast forget format gather get give go group halve ha
 import inherit init initialise join judge keep label lay lean leave lengthen list load lock
 lower main make map mark match measure merge multiply name nest note open order outline pack parse
 pick place plot pluralise predict prepare print profile propose quantize quote rank read rearrange
-recognise refine reflect refuse regroup reject release remember remove rename render reopen repair
+recognise refine reflect refuse regroup reject release remember remove rename render renew reopen repair
 repeat replace require resize resolve respond resume round run sample say scale score search seed
 select serve set settle shift shorten shuffle show silence simplify skip slide solve sort spare speed split
 spread start stop strip submit suggest sum summarise sync tabulate take tell thin time to trace track train
@@ -36,7 +36,7 @@ traverse try turn unite unpack unroll unwrap verify wait walk watch weigh word w
 OF_METHODS = """
 acquire advance agree append autocast beat breed change checkpoint combine compile connect couple
 decide declare enter fall fetch filter freeze guard hear identify jitter learn link listen log look lose
-move mutate normalise observe pass prune put recall receive record renew report restore rewrite send
+move mutate normalise observe pass prune put recall receive record report restore rewrite send
 share shrink stretch teach tidy tie tune update validate warn
 """
 # And these of methods alone.

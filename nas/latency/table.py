@@ -29,6 +29,10 @@ FITTED = 40
 HELD_OUT = 16
 """Whole networks that are measured: for the correction, and to know how well it predicts."""
 ROUNDS = 10
+SEED = 0
+"""By which networks are drawn."""
+REFERENCES = 3
+"""Networks of a table that others are measured beside, as the machine may be busier than when it was made."""
 _FORMAT = 3
 _FIGURES = {1: 5, 2: 6, _FORMAT: 6}
 """Of a network's features, by the format: the first did not count parts, and the second was of processes that
@@ -251,6 +255,20 @@ def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choice
         own, count = nodes.cost(point).latency, counted.cost(point).latency
         found.append(Features(cost.latency / 1e9, own, cost.macs, cost.params, cost.activations, count))
     return found
+
+
+def find_references(space: Space, table: LatencyTable, near_s: float) -> list[tuple[Choices, float]]:
+    """Return networks of a table with the seconds that they took when it was made, a few that are nearest to
+    a time; none where they are not those that would be drawn now."""
+    plain = replace(space, clock=None)
+    points = [point for own in _sample_points(plain, SEED) for point in own]
+    wholes = (*table.fitted, *table.held_out)
+    known = [
+        (point, whole.low_s)
+        for point, own, whole in zip(points, compose(plain, table.parts, points), wholes, strict=False)
+        if own == whole.features
+    ]
+    return sorted(known, key=lambda one: abs(one[1] - near_s))[:REFERENCES]
 
 
 def _sample_points(space: Space, seed: int) -> tuple[list[Choices], list[Choices]]:

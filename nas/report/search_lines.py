@@ -143,6 +143,8 @@ def print_outcome(result: SearchResult, console: Console) -> None:
         say(console, f"The time limit of {dump_duration(config.time_limit)} is over. Go on with: {command}")
     if state.trials:
         say(console, describe_counts(result.counts, config.budget))
+    if near := describe_near_limit(state):
+        say(console, near)
     for line in describe_usage(result.usage):
         say(console, line)
     result.check()
@@ -163,6 +165,18 @@ def print_outcome(result: SearchResult, console: Console) -> None:
         show(render_scaled(result.scaled), console)
     for name, line in result.logged.items():
         say(console, f"Logged to {name}: {line}")
+
+
+def describe_near_limit(state: RunState) -> str | None:
+    """Say how many networks were measured before they were trained, and what became of them."""
+    measured = state.measured
+    if not measured.before:
+        return None
+    left_out = measured.count_too_slow(state.config.budget)
+    return (
+        "Measured before training, as they are near the limit of latency: "
+        f"{pluralise(len(measured.before), 'network')}, {left_out} of them over it and left out."
+    )
 
 
 def describe_believed(found: BelievedScores | None, best: Sequence[Trial]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nas.cost import Interval
 from nas.errors import InputError
@@ -14,12 +14,19 @@ from nas.measures import LATENCY, Budget
 from nas.runs.folder import RunFolder
 from nas.study.records import Trial
 
+_BEFORE = "before training"
+"""A key beside those that are identities."""
+
 
 @dataclass(frozen=True)
 class MeasuredLatencies:
-    """Nanoseconds of whole networks by their identity, each the most that its rounds came to."""
+    """Nanoseconds of whole networks by their identity, each the most that its rounds came to.
+
+    `before`: of those that were measured before they were to be trained, perhaps beside trainings.
+    """
 
     latencies: Mapping[str, int]
+    before: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: RunFolder) -> MeasuredLatencies:
@@ -29,15 +36,30 @@ class MeasuredLatencies:
             return cls({})
         try:
             found = json.loads(read_text(file, MOST_TABLE_BYTES))
-            if not isinstance(found, dict) or not all(is_whole(value, 1) for value in found.values()):
+            before = found.pop(_BEFORE, {}) if isinstance(found, dict) else None
+            if not isinstance(before, dict) or not all(
+                is_whole(value, 1) for value in (*found.values(), *before.values())
+            ):
                 raise ValueError("it is no list of latencies")
         except ValueError as error:
             raise InputError(f"{file}: is damaged ({error}); restore it, or remove it") from None
-        return cls(found)
+        return cls(found, before)
 
     def write(self, folder: RunFolder) -> None:
         """Write them to their file."""
-        write_atomically(folder.measured_file, json.dumps(dict(self.latencies), indent=1) + "\n")
+        found = {**self.latencies, **({_BEFORE: dict(self.before)} if self.before else {})}
+        write_atomically(folder.measured_file, json.dumps(found, indent=1) + "\n")
+
+    def add(self, identity: str, latency: int, *, final: bool) -> MeasuredLatencies:
+        """Return them with that of one more network before its training; `final`: it need not be measured
+        again to be named."""
+        latencies = {**self.latencies, **({identity: latency} if final else {})}
+        return MeasuredLatencies(latencies, {**self.before, identity: latency})
+
+    def count_too_slow(self, budget: Budget) -> int:
+        """Return how many were left out before they were trained, taking longer than a budget allows."""
+        limit = budget.get(LATENCY, Interval()).high
+        return 0 if limit is None else sum(value > limit for value in self.before.values())
 
     def has(self, trial: Trial) -> bool:
         """Return whether the network of a trial was measured."""

@@ -75,6 +75,11 @@ class RunState:
         return BelievedScores.read(self.folder)
 
     @property
+    def measured(self) -> MeasuredLatencies:
+        """Its networks that were measured whole."""
+        return MeasuredLatencies.read(self.folder)
+
+    @property
     def is_exhausted(self) -> bool:
         """Whether it is over before its last trial, as no untried network was found."""
         is_whole = not any(trial.is_running for trial in self.trials)

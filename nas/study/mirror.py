@@ -7,7 +7,7 @@ makes many proposals for one trial, and its trials have dozens of parameters.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from copy import deepcopy as copy_deeply
@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.samplers.points import REPEATS
 from nas.study.ledger import OPTUNA_STATES
 from nas.study.objective import Objective
 from nas.study.records import Trial
@@ -172,6 +173,20 @@ def convert_trial(trial: Trial, frozen: FrozenTrial, objective: Objective) -> Fr
     if told.state.is_finished() and told.datetime_complete is None:
         told.datetime_complete = datetime.now()
     return told
+
+
+def renew(frozen: FrozenTrial, renamed: Mapping[str, str], numbers: Mapping[str, int]) -> FrozenTrial:
+    """Return a stored trial with the notes of now: earlier builds told more networks apart, and noted
+    identities in place of `numbers`."""
+    own = frozen.user_attrs.get("identity", "")  # which a damaged journal may lack
+    repeats: list[Any] = frozen.system_attrs.get(REPEATS, [])
+    if own not in renamed and not any(isinstance(one, str) for one in repeats):
+        return frozen
+    now = copy(frozen)
+    now.user_attrs = {**frozen.user_attrs, "identity": renamed.get(own, own)}
+    found = (numbers.get(renamed.get(i, i)) if isinstance(i, str) else i for i in repeats)
+    now.system_attrs = {**frozen.system_attrs, REPEATS: [n for n in found if n is not None]}
+    return now
 
 
 def compute_rewards(trial: Trial, objective: Objective) -> dict[int, float]:

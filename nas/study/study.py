@@ -15,23 +15,22 @@ import time
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
 
 from nas.graph.canonical import EARLIER_SIZES
 from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
+from nas.study.admission import Gauge, Screen, Trust, choose_best
 from nas.study.ledger import Ledger
-from nas.study.mirror import Mirror, compute_rewards, convert_trial, make_running_trial
+from nas.study.mirror import Mirror, compute_rewards, convert_trial, make_running_trial, renew
 from nas.study.objective import ACCURACY, Objective
 from nas.study.proposals import Proposal, derive_seed, drop_parent, follow, guard_proposal, suggest
 from nas.study.queue import WAIT_S
@@ -59,17 +58,6 @@ LAST_ATTEMPTS = 1000
 """Proposals after these before the space counts as exhausted."""
 
 
-class Screen(Protocol):
-    """Chooses among proposals before one is trained: of so many `candidates` the one of the best score."""
-
-    @property
-    def candidates(self) -> int: ...
-
-    def score(self, candidate: Candidate) -> float:
-        """Return a score; the higher, the better."""
-        ...
-
-
 class Study:
     """A search over `space` within `budget`, of `trials` trials in all, kept in `ledger`.
 
@@ -81,6 +69,7 @@ class Study:
     study gives up after failures, and where `find_end` has a reason between trials and epochs. Trials that an
     earlier driver left running are handed out again first; with `elsewhere` they run in other programs, and
     stay theirs. Proposals other than the warm start are inside `sought`, where it is narrower than `budget`.
+    What `gauge` measures has the amounts that it measures; meanwhile `ask` has none for those that train.
     """
 
     def __init__(
@@ -102,6 +91,7 @@ class Study:
         find_end: Callable[[], BaseException | None] = lambda: None,
         elsewhere: bool = False,
         sought: Budget | None = None,
+        gauge: Gauge | None = None,
     ) -> None:
         self.ledger = ledger
         self.objective = objective
@@ -117,6 +107,9 @@ class Study:
         self._warm_start = warm_start
         self._elsewhere = elsewhere
         self._screen = screen
+        self._gauge = gauge or Trust()
+        self._finding: Iterator[Candidate | None] = iter(())
+        self._measuring: Future[Candidate] | None = None
         self._pruner = pruner
         self._inherit = inherit
         self._rules = rules
@@ -137,7 +130,7 @@ class Study:
         # what another driver enters meanwhile is heard of when this one asks
         stored = ledger.list_stored()[: len(ledger.trials)]
         for trial, frozen in zip(ledger.trials, stored, strict=True):
-            self._mirror.add(convert_trial(trial, self._renew(frozen, renamed), objective))
+            self._mirror.add(convert_trial(trial, renew(frozen, renamed, self._numbers), objective))
 
     # Asking
 
@@ -149,7 +142,10 @@ class Study:
                 self._hear_others()
                 if candidate := self._find_next():
                     return candidate
-            if not self.ledger.waits_for_others():
+            if self._measuring and not self.counts.running:
+                wait([self._measuring], WAIT_S)
+                continue
+            if self._measuring or not self.ledger.waits_for_others():
                 return None
             time.sleep(WAIT_S)  # one of their drivers may end before its trial does
         return None
@@ -161,16 +157,23 @@ class Study:
             return taken
         if len(self.ledger.trials) >= self._wanted or self._exhausted:
             return None
-        found = self._find_new()
-        if found is None and self._sought != self._budget:  # nothing is left of what has room for errors
-            self._sought, self._domain = self._budget, Domain(self._space, self._budget, self._try_out)
-            found = self._find_new()
-        self._exhausted = found is None
-        self._fruitless = Counter() if found else self._fruitless
+        if self._measuring is None:
+            self._finding = self._find_new()
+        found = next(self._finding, None)
+        if self._measuring is None:
+            self._exhausted = found is None
+            self._fruitless = Counter() if found else self._fruitless
         return found
 
-    def _find_new(self) -> Candidate | None:
-        """Return the first network that is proposed and was not tried, and enter it."""
+    def _find_new(self) -> Iterator[Candidate | None]:
+        """Give the first network that is proposed and was not tried, which is entered; before it None, as
+        often as another is measured still."""
+        yield from self._find_sought()
+        if self._sought != self._budget:  # nothing is left of what has room for errors
+            self._sought, self._domain = self._budget, Domain(self._space, self._budget, self._try_out)
+            yield from self._find_sought()
+
+    def _find_sought(self) -> Iterator[Candidate | None]:
         number = len(self.ledger.trials)
         rejected: Counter[RejectionReason] = Counter()
         repeats: list[int] = []
@@ -185,10 +188,18 @@ class Study:
                 repeats += rejection.repeats
             else:
                 accepted.append((proposal, self._make_candidate(number, proposal.choices, amounts, identity)))
-            if len(accepted) >= wanted or (accepted and attempt >= ATTEMPTS):
-                return self._enter_best(accepted, rejected, repeats)
+            while accepted and (len(accepted) >= wanted or attempt >= ATTEMPTS):
+                best, prescreen = choose_best([candidate for _, candidate in accepted], self._screen)
+                proposal, candidate = accepted.pop(best)
+                self._measuring = self._gauge.measure(candidate)
+                while self._measuring and not self._measuring.done():
+                    yield None
+                measured = self._measuring.result() if self._measuring else candidate
+                self._measuring = None
+                if self._budget.admits(measured.amount):
+                    yield self._enter(proposal, measured, rejected, repeats, prescreen)
+                rejected[RejectionReason.OVER_BUDGET] += 1
         self._fruitless = rejected
-        return None
 
     def propose(self, choices: Choices, notes: Mapping[str, Any] | None = None) -> Candidate:
         """Enter a point of the space that another proposes, with what is noted of it.
@@ -198,7 +209,7 @@ class Study:
         amounts, identity = self._check(choices, self._budget)
         proposal = replace(self._sample(follow(choices)), system_attrs=dict(notes or {}))
         candidate = self._make_candidate(len(self.ledger.trials), proposal.choices, amounts, identity)
-        return self._enter_best([(proposal, candidate)], Counter(), [])
+        return self._enter(proposal, candidate, Counter(), [])
 
     def is_tried(self, choices: Choices) -> bool:
         """Return whether the network of a point that can be built is that of a trial."""
@@ -327,39 +338,20 @@ class Study:
         before = (one for one in candidates if len(one.identity) in lengths)
         return {one.identity: self._domain.identity(one.choices) for one in before}
 
-    def _renew(self, frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:
-        """Return a stored trial with the notes of now: earlier builds told more networks apart, and noted
-        identities in place of numbers."""
-        own = frozen.user_attrs.get("identity", "")  # which a damaged journal may lack
-        repeats: list[Any] = frozen.system_attrs.get(REPEATS, [])
-        if own not in renamed and not any(isinstance(one, str) for one in repeats):
-            return frozen
-        now = copy(frozen)
-        now.user_attrs = {**frozen.user_attrs, "identity": renamed.get(own, own)}
-        found = (self._numbers.get(renamed.get(i, i)) if isinstance(i, str) else i for i in repeats)
-        now.system_attrs = {**frozen.system_attrs, REPEATS: [n for n in found if n is not None]}
-        return now
-
     def _make_candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
         """Return a network with the amounts that its cost does not tell."""
         kept = {measure.name: amounts(measure) for measure in self._measured}
         return Candidate(number, choices, self._space.cost(choices), identity, kept)
 
-    def _enter_best(
+    def _enter(
         self,
-        accepted: Sequence[tuple[Proposal, Candidate]],
+        proposal: Proposal,
+        candidate: Candidate,
         rejected: Counter[RejectionReason],
         repeats: Sequence[int],
+        prescreen: float | None = None,
     ) -> Candidate:
-        """Enter the proposal that the screen has as the best, or the only one, with its notes."""
-        proposal, candidate = accepted[0]
-        prescreen: float | None = None
-        if len(accepted) > 1:
-            assert self._screen is not None
-            scores = [self._screen.score(candidate) for _, candidate in accepted]
-            best = max(scores)
-            proposal, candidate = accepted[scores.index(best)]
-            prescreen = best if isfinite(best) else None  # else none of them could be scored
+        """Enter a proposal with its notes."""
         constraints = self._domain.compute_constraints(candidate.amount)
         notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
         notes = {key: note for key, note in notes.items() if note != []}
@@ -382,7 +374,7 @@ class Study:
         if self.ledger.is_shared:
             self._wanted = max(self._wanted, self.ledger.wanted)
         for trial, frozen in self.ledger.read_others() if self.ledger.is_shared else ():
-            told = convert_trial(trial, self._renew(frozen, {}), self.objective)
+            told = convert_trial(trial, renew(frozen, {}, self._numbers), self.objective)
             if trial.number < len(self._mirror):
                 self._mirror.replace(told)
             else:

@@ -15,7 +15,7 @@ from nas.latency import RUNTIMES, find_runtime
 from nas.latency.cliffs import XNNPACK, describe_limits
 from nas.latency.pieces import time_pieces
 from nas.latency.runtimes import PIECE_RUNTIMES, read_version
-from nas.latency.table import Fingerprint, LatencyTable, digest_parts, measure_table, read_table
+from nas.latency.table import SEED, Fingerprint, LatencyTable, digest_parts, measure_table, read_table
 from nas.machine import check_threads, name_processor
 from nas.runs.runtime import LatencyConfig
 from nas.space import Space, load_space
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nas.space import Choices
 
 _MOST_PARTS = 10_000
-_ROUNDS = 20
+ROUNDS = 20
 """In which networks are measured whole."""
 
 
@@ -126,7 +126,7 @@ def find_table(
         return read_table(file)
     if not file.is_file() and (note := _describe_other(fingerprint)):
         noted(note)
-    table = measure_table(space, fingerprint, pieces, 0, plugins, progress)
+    table = measure_table(space, fingerprint, pieces, SEED, plugins, progress)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(table.to_data()))
     return table
@@ -184,5 +184,5 @@ def measure_whole(
     and all together, as a limit is to hold when it is measured again."""
     networks = [Piece.of(space.architecture(point)) for point in points]
     own = table.fingerprint
-    timing = time_pieces(networks, own.runtime, own.threads, _ROUNDS, 1, plugins, progress)
+    timing = time_pieces(networks, own.runtime, own.threads, ROUNDS, 1, plugins, progress)
     return [round(1e9 * max(time.low_s, time.odd_s, time.even_s)) for time in timing.times]

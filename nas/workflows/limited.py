@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nas.runs.state import RunState
     from nas.space import Space
     from nas.space.plugins import Plugin
+    from nas.workflows.near_limit import NearLimit
     from nas.workflows.observer import Observer
     from nas.workflows.session import Session
 
@@ -91,14 +92,32 @@ def load_table(
     return table
 
 
-def find_sought(session: Session) -> Budget:
-    """Return what a sampler's networks are inside: the budget, with room for errors of predicted latency."""
-    budget = session.config.budget
-    if LATENCY not in budget:
-        return budget
+def watch_limit(session: Session, observer: Observer) -> tuple[NearLimit | None, Budget]:
+    """Return what measures networks near a limit of latency before they are trained, and what a sampler's
+    networks are inside. Where nothing can be measured, which the observer hears, room is left for errors."""
+    limit, budget = session.config.budget.get(LATENCY), session.config.budget
+    if limit is None or limit.high is None:
+        return None, budget
     from nas.latency.table import read_table
+    from nas.workflows.latency import find_change
+    from nas.workflows.near_limit import NearLimit, ProcessTimer
 
-    return leave_room(session.space, budget, read_table(session.folder.table_file))
+    table, why = read_table(session.folder.table_file), ""
+    if now := find_change(table, session.config.latency):
+        why = f"the table of latencies is of {table.fingerprint.device}, and this is {now.device}"
+    elif not _can_time_beside(session.config):
+        why = "beside trainings one thread alone is told its own time, and --workers 0 trains none meanwhile"
+    if why and table.excess:
+        observer.noted(
+            f"Networks near the limit of latency are not measured before they are trained, and those far "
+            f"inside are tried first: {why}."
+        )
+    if why:
+        return None, leave_room(session.space, budget, table)
+    plugins = [Path(plugin.file) for plugin in session.plugins]
+    is_quiet = _is_quiet(session.config)
+    timer = ProcessTimer(session.space, table, plugins, limit.high / 1e9, is_quiet=is_quiet)
+    return NearLimit(find_sure(limit.high, table), timer, session.folder, observer.doing), budget
 
 
 def leave_room(space: Space, budget: Budget, table: LatencyTable) -> Budget:
@@ -107,21 +126,39 @@ def leave_room(space: Space, budget: Budget, table: LatencyTable) -> Budget:
     limit = budget.get(LATENCY)
     if limit is None or limit.high is None:
         return budget
-    high = int(limit.high / (1 + table.excess))
+    high = find_sure(limit.high, table)
     narrower = Budget({**budget, LATENCY: replace(limit, high=high)})
     is_met = high >= limit.low and space.uniform(narrower).sample(np.random.default_rng(0), 1)
     return narrower if is_met else budget
 
 
-def describe_room(space: Space, budget: Budget, table: LatencyTable) -> str | None:
-    """Return in a line what is tried of a budget, where that is not all of it by what is predicted."""
-    most = leave_room(space, budget, table).get(LATENCY)
-    if most is None or most.high is None:
+def _is_quiet(config: SearchConfig) -> bool:
+    """Return whether nothing trains while the next trial is looked for."""
+    return config.executor.workers == 0
+
+
+def _can_time_beside(config: SearchConfig) -> bool:
+    """Return whether trainings that go on leave the time of a network as it is: one thread is told the time
+    that it had a core, several are told what they waited for one too."""
+    return _is_quiet(config) or config.latency.threads == 1
+
+
+def describe_near(config: SearchConfig, table: LatencyTable) -> str | None:
+    """Return in a line which networks inside a budget are measured before they are trained, if any are."""
+    limit = config.budget.get(LATENCY)
+    if limit is None or limit.high is None or not table.excess or not _can_time_beside(config):
         return None
-    share = f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted"
-    if most != budget[LATENCY]:
-        return f"{share}, so those of up to {format_latency(most.high)} as predicted are tried first."
-    return f"{share}, and none was found that far below the limit; all are tried." if table.excess else None
+    return (
+        f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted, so those "
+        f"of over {format_latency(find_sure(limit.high, table))} as predicted are measured before they are "
+        "trained."
+    )
+
+
+def find_sure(limit: int, table: LatencyTable) -> int:
+    """Return up to which predicted latency a network is inside a limit even where it takes as much longer as
+    nine of ten held-out ones did at most."""
+    return int(limit / (1 + table.excess))
 
 
 def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) -> None:
@@ -151,9 +188,9 @@ def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) 
             [Path(plugin.file) for plugin in session.plugins],
             lambda text: observer.doing(f"Latency: {text}"),
         )
-        known = dict(MeasuredLatencies.read(folder).latencies)
-        known |= {trial.candidate.identity: value for trial, value in zip(waiting, found, strict=True)}
-        MeasuredLatencies(known).write(folder)
+        known = MeasuredLatencies.read(folder)
+        more = {trial.candidate.identity: value for trial, value in zip(waiting, found, strict=True)}
+        replace(known, latencies={**known.latencies, **more}).write(folder)
 
 
 def train_lost(session: Session, state: RunState, observer: Observer) -> None:

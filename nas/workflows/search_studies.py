@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError
+from nas.measures import Budget
 from nas.runs.finals import name_finals
 from nas.runs.score_noise import name_repeats
 from nas.runs.state import RunState
 from nas.samplers import find_sampler
+from nas.study.admission import Gauge, Screen
 from nas.study.ledger import Ledger
 from nas.study.pruning import find_pruner
 from nas.study.records import Trial
 from nas.study.rules import FailureRule
 from nas.study.storage import close_storage
-from nas.study.study import Screen, Study
+from nas.study.study import Study
 from nas.workflows.failures import EarlyFailure, FirstFailures
 from nas.workflows.keeping import Inheritance
-from nas.workflows.limited import find_sought
+from nas.workflows.limited import watch_limit
 from nas.workflows.observer import Observer
 from nas.workflows.session import Session
 from nas.workflows.stops import StopCheck
+
+if TYPE_CHECKING:
+    from nas.workflows.near_limit import NearLimit
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Studies:
     study: Study
     finals: Ledger | None
     repeats: Ledger | None
+    near: NearLimit | None = None
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -45,7 +51,9 @@ class Studies:
         return session.make_state(self.trials, *others)
 
     def close(self) -> None:
-        """Leave a database."""
+        """Leave a database, and measure nothing more."""
+        if self.near:
+            self.near.close()
         self.study.ledger.close()
 
 
@@ -56,18 +64,22 @@ def open_studies(session: Session, observer: Observer, stop: StopCheck) -> Studi
     config, name = session.config, session.manifest.study
     with ExitStack() as opened:
         opened.callback(close_storage, storage)
+        near, sought = watch_limit(session, observer)
         ledger = Ledger(storage, name, metric)
         wanted = ledger.agree(session.manifest.terms, config.trials)
         studies = Studies(
-            _make_study(session, ledger, wanted, stop),
+            _make_study(session, ledger, wanted, stop, gauge=near, sought=sought),
             Ledger(storage, name_finals(name), metric) if config.finals.count else None,
             Ledger(storage, name_repeats(name), metric) if config.repeats and session.proxy else None,
+            near,
         )
         opened.pop_all()
     return studies
 
 
-def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) -> Study:
+def _make_study(
+    session: Session, ledger: Ledger, wanted: int, stop: StopCheck, *, gauge: Gauge | None, sought: Budget
+) -> Study:
     config = session.config
     if wanted < len(ledger.trials):
         raise InputError(
@@ -90,7 +102,8 @@ def _make_study(session: Session, ledger: Ledger, wanted: int, stop: StopCheck) 
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
         rules=_list_rules(session),
         find_end=stop.find_end,
-        sought=find_sought(session),
+        sought=sought,
+        gauge=gauge,
         **more,
     )
 
