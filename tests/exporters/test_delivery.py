@@ -26,7 +26,8 @@ from torch import fx
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, find_exporter, is_installed
 from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs, run_script
-from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter, export_program
+from nas.exporters.program import export_program
+from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.files import place_beside
 from nas.graph.module import build_module
 from nas.latency import RUNTIMES
