@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from nas.latency.table import Fingerprint, LatencyTable, Whole, compose
 from nas.measures import Budget
 from nas.space import Space, parse_space
 from nas.space.clock import list_pieces
+from nas.workflows.latency import take_fingerprint
 
 TEXT = """\
 name: few
@@ -54,3 +56,8 @@ def made_table(space: Space = SPACE, factor: float = 1.1) -> LatencyTable:
     )
     fingerprint = Fingerprint("a processor", "torch", "1.0", 1, "parts")
     return LatencyTable(fingerprint, parts, wholes[:20], wholes[20:])
+
+
+def of_here(table: LatencyTable, threads: int = 1) -> LatencyTable:
+    """The table as it would be had it been made on this machine."""
+    return replace(table, fingerprint=take_fingerprint("torch", threads, "parts"))

@@ -21,23 +21,28 @@ class Screen(Protocol):
         ...
 
 
-def choose_best(candidates: Sequence[Candidate], screen: Screen | None) -> tuple[int, float | None]:
+def choose_best(
+    candidates: Sequence[Candidate], screen: Screen | None, scores: dict[str, float]
+) -> tuple[int, float | None]:
     """Return the place of the one that a screen has as the best, with its score where it has one; the only
-    one needs no screen."""
+    one needs no screen. `scores` keeps those that were given, by identity."""
     if len(candidates) == 1:
         return 0, None
     assert screen is not None
-    scores = [screen.score(candidate) for candidate in candidates]
-    best = max(scores)
-    return scores.index(best), best if isfinite(best) else None  # else none of them could be scored
+    for candidate in candidates:
+        if candidate.identity not in scores:
+            scores[candidate.identity] = screen.score(candidate)
+    found = [scores[candidate.identity] for candidate in candidates]
+    best = max(found)
+    return found.index(best), best if isfinite(best) else None  # else none of them could be scored
 
 
 class Gauge(Protocol):
     """Measures networks of which it is not sure that they are inside the budget."""
 
-    def measure(self, candidate: Candidate) -> Future[Candidate] | None:
-        """Return what will have the network with the amounts that it is measured to have; None where those
-        that it is said to have are sure."""
+    def measure(self, candidate: Candidate) -> Future[Candidate | None] | None:
+        """Return what will have the network with the amounts that it is measured to have, or None where it
+        is to be left out; None at once where those that it is said to have are sure."""
         ...
 
 

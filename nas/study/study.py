@@ -14,7 +14,7 @@ import random
 import time
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
@@ -69,7 +69,7 @@ class Study:
     study gives up after failures, and where `find_end` has a reason between trials and epochs. Trials that an
     earlier driver left running are handed out again first; with `elsewhere` they run in other programs, and
     stay theirs. Proposals other than the warm start are inside `sought`, where it is narrower than `budget`.
-    What `gauge` measures has the amounts that it measures; meanwhile `ask` has none for those that train.
+    What `gauge` measures of those others has what it measures, or is left out; meanwhile no trial begins.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Study:
         self._screen = screen
         self._gauge = gauge or Trust()
         self._finding: Iterator[Candidate | None] = iter(())
-        self._measuring: Future[Candidate] | None = None
+        self._measuring: Future[Candidate | None] | None = None
         self._pruner = pruner
         self._inherit = inherit
         self._rules = rules
@@ -142,7 +142,7 @@ class Study:
                 self._hear_others()
                 if candidate := self._find_next():
                     return candidate
-            if self._measuring and not self.counts.running:
+            if self._measuring and self.counts.running <= self.ledger.running_elsewhere:
                 wait([self._measuring], WAIT_S)
                 continue
             if self._measuring or not self.ledger.waits_for_others():
@@ -178,6 +178,7 @@ class Study:
         rejected: Counter[RejectionReason] = Counter()
         repeats: list[int] = []
         accepted: list[tuple[Proposal, Candidate]] = []
+        scores: dict[str, float] = {}
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
         for attempt, proposal in enumerate(self._list_proposals(number)):
             is_start = attempt == 0 and self._find_start(number) is not None
@@ -189,17 +190,24 @@ class Study:
             else:
                 accepted.append((proposal, self._make_candidate(number, proposal.choices, amounts, identity)))
             while accepted and (len(accepted) >= wanted or attempt >= ATTEMPTS):
-                best, prescreen = choose_best([candidate for _, candidate in accepted], self._screen)
+                candidates = [candidate for _, candidate in accepted]
+                best, prescreen = choose_best(candidates, self._screen, scores)
                 proposal, candidate = accepted.pop(best)
-                self._measuring = self._gauge.measure(candidate)
-                while self._measuring and not self._measuring.done():
-                    yield None
-                measured = self._measuring.result() if self._measuring else candidate
-                self._measuring = None
-                if self._budget.admits(measured.amount):
+                measured = candidate if is_start else (yield from self._measure(candidate))
+                if measured is not None:
                     yield self._enter(proposal, measured, rejected, repeats, prescreen)
                 rejected[RejectionReason.OVER_BUDGET] += 1
         self._fruitless = rejected
+
+    def _measure(self, candidate: Candidate) -> Generator[None, None, Candidate | None]:
+        """Return a candidate with what its gauge measures; None for one that is left out."""
+        self._measuring = self._gauge.measure(candidate)
+        try:
+            while self._measuring and not self._measuring.done():
+                yield None
+            return self._measuring.result() if self._measuring else candidate
+        finally:
+            self._measuring = None
 
     def propose(self, choices: Choices, notes: Mapping[str, Any] | None = None) -> Candidate:
         """Enter a point of the space that another proposes, with what is noted of it.

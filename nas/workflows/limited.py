@@ -94,7 +94,7 @@ def load_table(
 
 def watch_limit(session: Session, observer: Observer) -> tuple[NearLimit | None, Budget]:
     """Return what measures networks near a limit of latency before they are trained, and what a sampler's
-    networks are inside. Where nothing can be measured, which the observer hears, room is left for errors."""
+    networks are inside. Where nothing can be measured, room is left for errors. The observer hears which."""
     limit, budget = session.config.budget.get(LATENCY), session.config.budget
     if limit is None or limit.high is None:
         return None, budget
@@ -112,12 +112,19 @@ def watch_limit(session: Session, observer: Observer) -> tuple[NearLimit | None,
             f"Networks near the limit of latency are not measured before they are trained, and those far "
             f"inside are tried first: {why}."
         )
-    if why:
-        return None, leave_room(session.space, budget, table)
-    plugins = [Path(plugin.file) for plugin in session.plugins]
-    is_quiet = _is_quiet(session.config)
-    timer = ProcessTimer(session.space, table, plugins, limit.high / 1e9, is_quiet=is_quiet)
-    return NearLimit(find_sure(limit.high, table), timer, session.folder, observer.doing), budget
+    elif table.excess:
+        observer.noted(
+            f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted, so "
+            f"those of over {format_latency(find_sure(limit.high, table))} as predicted are measured before "
+            "they are trained."
+        )
+    timer = None
+    if not why:
+        plugins = [Path(plugin.file) for plugin in session.plugins]
+        is_quiet = _is_quiet(session.config)
+        timer = ProcessTimer(session.space, table, plugins, limit.high / 1e9, is_quiet=is_quiet)
+    near = NearLimit(limit.high, find_sure(limit.high, table), timer, session.folder, observer)
+    return near, leave_room(session.space, budget, table) if why else budget
 
 
 def leave_room(space: Space, budget: Budget, table: LatencyTable) -> Budget:
@@ -141,18 +148,6 @@ def _can_time_beside(config: SearchConfig) -> bool:
     """Return whether trainings that go on leave the time of a network as it is: one thread is told the time
     that it had a core, several are told what they waited for one too."""
     return _is_quiet(config) or config.latency.threads == 1
-
-
-def describe_near(config: SearchConfig, table: LatencyTable) -> str | None:
-    """Return in a line which networks inside a budget are measured before they are trained, if any are."""
-    limit = config.budget.get(LATENCY)
-    if limit is None or limit.high is None or not table.excess or not _can_time_beside(config):
-        return None
-    return (
-        f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted, so those "
-        f"of over {format_latency(find_sure(limit.high, table))} as predicted are measured before they are "
-        "trained."
-    )
 
 
 def find_sure(limit: int, table: LatencyTable) -> int:

@@ -46,7 +46,7 @@ from nas.workflows.checks import (
     describe_small_maps,
 )
 from nas.workflows.hardware import check_cluster, find_device
-from nas.workflows.limited import check_latency, describe_near, load_table
+from nas.workflows.limited import check_latency, load_table
 from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
@@ -168,8 +168,6 @@ def prepare(
         prepared = replace(prepared, space=_add_clock(prepared.space, table))
         heard.doing(f"Counting the networks of {config.space}")
         _note_budget(prepared.space, config, heard)
-    if table and (note := describe_near(config, table)):
-        heard.noted(note)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts, table=table)
 

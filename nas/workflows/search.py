@@ -170,7 +170,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         keep_ready(config.executor),
         ExitStack() as opened,
     ):
-        studies = open_studies(session, observer, stop)
+        studies = open_studies(session, observer, stop, to_ask=True)
         opened.callback(lambda: studies.close())
         session.write_changes()
         observer.began(session)
@@ -189,7 +189,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             stop.check_place()
             # It may have come between the write of a trial and its note: what is written counts.
             studies.close()
-            studies = open_studies(session, observer, stop)
+            studies = open_studies(session, observer, stop, to_ask=False)
             session.make_state(studies.trials).write_tables()
             if isinstance(end, TimeIsUp):
                 rank_by_all(session, studies)

@@ -52,19 +52,22 @@ class Studies:
 
     def close(self) -> None:
         """Leave a database, and measure nothing more."""
-        if self.near:
-            self.near.close()
-        self.study.ledger.close()
+        try:
+            if self.near:
+                self.near.close()
+        finally:
+            self.study.ledger.close()
 
 
-def open_studies(session: Session, observer: Observer, stop: StopCheck) -> Studies:
-    """Open the studies of a search. Call it while its folder is locked. Where they are not what the search
-    can go on with, which raises InputError, their database is left."""
+def open_studies(session: Session, observer: Observer, stop: StopCheck, *, to_ask: bool) -> Studies:
+    """Open the studies of a search, which is to be asked for trials or not. Call it while its folder is
+    locked. Where they are not what the search can go on with, which raises InputError, their database is
+    left."""
     storage, metric = session.open_storage(observer), session.evaluator.metric
     config, name = session.config, session.manifest.study
     with ExitStack() as opened:
         opened.callback(close_storage, storage)
-        near, sought = watch_limit(session, observer)
+        near, sought = watch_limit(session, observer) if to_ask else (None, config.budget)
         ledger = Ledger(storage, name, metric)
         wanted = ledger.agree(session.manifest.terms, config.trials)
         studies = Studies(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import nas
-from latency_tables import SPACE, TEXT, every, made_table
+from latency_tables import SPACE, TEXT, every, made_table, of_here
 from toys import run, study
 
 from nas.cost import Interval, format_latency
@@ -22,13 +22,16 @@ from nas.latency.table import LatencyTable, digest_parts
 from nas.measures import LATENCY, Budget
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
+from nas.runs.measured import MeasuredLatencies
 from nas.runs.runtime import RuntimeConfig
 from nas.runs.state import RunState
 from nas.space import Space
 from nas.space.clock import list_pieces
+from nas.study.records import Candidate
 from nas.study.study import Study
 from nas.workflows.latency import name_table_file, take_fingerprint
-from nas.workflows.limited import describe_near, leave_room, watch_limit
+from nas.workflows.limited import leave_room, watch_limit
+from nas.workflows.near_limit import NearLimit
 
 FACTORS = tuple(1 + 0.01 * step for step in range(-9, 10, 2))
 """By which held-out networks take longer than predicted: nine of ten at most 1.072 times as long."""
@@ -55,9 +58,22 @@ def configure(budget: Budget, threads: int = 1, workers: int = 0) -> SearchConfi
     return replace(config, budget=budget, latency=RuntimeConfig("torch", threads))
 
 
-def test_few_that_are_sure_are_over_the_limit() -> None:
+def watch(
+    folder: Path, budget: Budget, table: LatencyTable, threads: int = 1, workers: int = 0
+) -> tuple[NearLimit | None, Budget, list[str]]:
+    """What `watch_limit` returns for a run in a folder, and what it says."""
+    run, config = RunFolder(folder), configure(budget, threads, workers)
+    write_atomically(run.table_file, json.dumps(table.to_data()))
+    space = replace(SPACE, clock=table.clock)
+    session: Any = SimpleNamespace(space=space, folder=run, config=config, plugins=())
+    said: list[str] = []
+    observer: Any = SimpleNamespace(noted=said.append, doing=said.append)
+    return *watch_limit(session, observer), said
+
+
+def test_few_that_are_sure_are_over_the_limit(tmp_path: Path) -> None:
     """Of networks that are predicted to take just the limit, half would be."""
-    table = made_table_with_errors()
+    table = of_here(made_table_with_errors())
     assert table.excess == pytest.approx(0.072, abs=1e-3)
     space = replace(SPACE, clock=table.clock)
     amounts = sorted(space.amount(point, LATENCY) for point in every(space))
@@ -66,30 +82,37 @@ def test_few_that_are_sure_are_over_the_limit() -> None:
         sought = leave_room(space, budget, table)
         high = sought[LATENCY].high or 0
         assert high == int(limit / (1 + table.excess))
-        assert describe_near(configure(budget), table) == (
+        near, whole, said = watch(tmp_path, budget, table)
+        assert near is not None and whole == budget
+        assert said == [
             "Latency: one in ten networks took over 7.2 % longer than predicted, so those of over "
             f"{format_latency(high)} as predicted are measured before they are trained."
-        )
+        ]
         slowest = max(amount for amount in amounts if amount <= high)
         assert np.mean([limit * by > limit for by in FACTORS]) == 0.5
         assert np.mean([slowest * by > limit for by in FACTORS]) <= 0.1
 
 
-def test_where_none_is_so_far_inside_all_are_tried() -> None:
+def test_where_none_is_so_far_inside_all_are_tried(tmp_path: Path) -> None:
     table = made_table_with_errors()
     space = replace(SPACE, clock=table.clock)
     least = Budget({LATENCY: Interval(0, space.ends(LATENCY).least.value)})
     assert leave_room(space, least, table) == least
     assert leave_room(space, Budget(), table) == Budget()
     for budget, known in ((Budget(), table), (least, made_table())):
-        assert describe_near(configure(budget), known) is None
+        assert watch(tmp_path, budget, of_here(known))[2] == []
 
 
-def test_beside_trainings_several_threads_are_not_measured() -> None:
+@pytest.mark.parametrize(
+    ("threads", "workers", "is_measured"), [(1, 0, True), (2, 0, True), (1, 2, True), (2, 2, False)]
+)
+def test_beside_trainings_several_threads_are_not_measured(
+    tmp_path: Path, threads: int, workers: int, is_measured: bool
+) -> None:
     """They are told what they wait for a core."""
     table, budget = made_table_with_errors(), limit_at(replace(SPACE, clock=made_table().clock), 0.5)
-    for threads, workers, is_said in ((1, 0, True), (2, 0, True), (1, 2, True), (2, 2, False)):
-        assert (describe_near(configure(budget, threads, workers), table) is not None) == is_said
+    *_, (said,) = watch(tmp_path, budget, of_here(table, threads), threads, workers)
+    assert said.endswith("are measured before they are trained.") == is_measured
 
 
 def test_a_study_tries_what_is_sought_and_the_starts_of_a_user() -> None:
@@ -142,17 +165,22 @@ def test_where_nothing_is_left_so_far_inside_the_others_are_tried(tmp_path: Path
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_where_nothing_can_be_measured_that_is_said_and_room_is_left(tmp_path: Path, threads: int) -> None:
+    """What was measured before still counts."""
     table = made_table_with_errors()
     if threads > 1:
-        table = replace(table, fingerprint=take_fingerprint("torch", threads, "parts"))
-    space, folder = replace(SPACE, clock=table.clock), RunFolder(tmp_path)
+        table = of_here(table, threads)
+    space = replace(SPACE, clock=table.clock)
     budget = limit_at(space, 0.5)
-    write_atomically(folder.table_file, json.dumps(table.to_data()))
-    config = configure(budget, threads, workers=2)
-    session: Any = SimpleNamespace(space=space, folder=folder, config=config, plugins=())
-    said: list[str] = []
-    observer: Any = SimpleNamespace(noted=said.append)
-    assert watch_limit(session, observer) == (None, leave_room(space, budget, table))
+    most = budget[LATENCY].high or 0
+    slow, other = (
+        Candidate(0, point, replace(space.cost(point), latency=most), space.identity(point))
+        for point in every(space)[:2]
+    )
+    MeasuredLatencies({}, {slow.identity: most + 1}).write(RunFolder(tmp_path))
+    near, sought, said = watch(tmp_path, budget, table, threads, workers=2)
+    assert near is not None and sought == leave_room(space, budget, table)
+    known = near.measure(slow)
+    assert known is not None and known.result() is None and near.measure(other) is None
     here = take_fingerprint("torch", threads, "").device
     why = (
         "beside trainings one thread alone is told its own time, and --workers 0 trains none meanwhile"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
 import pytest
-from latency_tables import SPACE, every, made_table
+from latency_tables import SPACE, every, made_table, of_here
 from toys import asked, end, run, study
 
 from nas.cost import Interval
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.latency.table import SEED, LatencyTable, Whole, _sample_points, compose, find_references
 from nas.measures import LATENCY, Budget
 from nas.runs.folder import RunFolder
@@ -20,7 +22,8 @@ from nas.runs.measured import MeasuredLatencies
 from nas.space import Choices
 from nas.study.records import Candidate
 from nas.study.study import Study
-from nas.workflows.near_limit import NearLimit, compute_latency
+from nas.workflows.near_limit import Closed, NearLimit, ProcessTimer, compute_latency
+from nas.workflows.observer import Observer
 
 TIMED = replace(SPACE, clock=made_table().clock)
 AMOUNTS = sorted(TIMED.amount(point, LATENCY) for point in every(TIMED))
@@ -53,7 +56,7 @@ def slow(predicted: int) -> int:
 
 
 def searched(folder: Path, timer: GivenTimer, trials: int = 40, storage: Path | None = None) -> Study:
-    gauge = NearLimit(SURE, timer, RunFolder(folder))
+    gauge = NearLimit(LIMIT, SURE, timer, RunFolder(folder), Observer())
     return study(storage, space=TIMED, budget=BUDGET, trials=trials, gauge=gauge)
 
 
@@ -107,9 +110,9 @@ def test_what_was_measured_beside_trainings_is_measured_again_to_be_named(
 class Slow:
     """Measures for as long as a test wants."""
 
-    futures: list[tuple[Candidate, Future[Candidate]]] = field(default_factory=list)
+    futures: list[tuple[Candidate, Future[Candidate | None]]] = field(default_factory=list)
 
-    def measure(self, candidate: Candidate) -> Future[Candidate] | None:
+    def measure(self, candidate: Candidate) -> Future[Candidate | None] | None:
         if not is_near(candidate.choices):
             return None
         self.futures.append((candidate, Future()))
@@ -131,7 +134,52 @@ def test_those_that_train_do_not_wait_for_what_is_measured() -> None:
     assert own.ask() == candidate and candidate.number == len(running)
 
 
-def test_a_measurement_that_fails_ends_the_search() -> None:
+def test_a_start_is_trained_as_it_is_predicted() -> None:
+    """Who names it wants it trained; it is measured before it is named."""
+    near = next(point for point in every(TIMED) if is_near(point))
+    gauge = Slow()
+    own = study(None, space=TIMED, budget=BUDGET, trials=40, gauge=gauge, warm_start=[near])
+    assert asked(own).choices == near and not gauge.futures
+
+
+@dataclass
+class Failing(GivenTimer):
+    """Its process ends at some turns."""
+
+    at: frozenset[int] = frozenset()
+
+    def time(self, choices: Choices) -> int:
+        latency = super().time(choices)
+        if len(self.asked) - 1 in self.at:
+            raise NasError("its process was ended by SIGKILL")
+        return latency
+
+
+@pytest.mark.parametrize(("at", "lost"), [({0}, 0), ({0, 1}, 1)])
+def test_what_cannot_be_measured_at_a_second_try_is_left_out(tmp_path: Path, at: set[int], lost: int) -> None:
+    timer = Failing(lambda predicted: predicted, at=frozenset(at))
+    observer = Noted()
+    gauge = NearLimit(LIMIT, SURE, timer, RunFolder(tmp_path), observer)
+    own = study(None, space=TIMED, budget=BUDGET, trials=40, gauge=gauge)
+    run(own)
+    first = TIMED.identity(timer.asked[0])
+    assert (first in {trial.candidate.identity for trial in own.trials}) == (not lost)
+    assert [TIMED.identity(choices) for choices in timer.asked].count(first) == 2
+    told = "A network near the limit of latency cannot be measured, and is left out: its process was ended"
+    assert observer.noted_lines == lost * [f"{told} by SIGKILL"]
+
+
+class Noted(Observer):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.noted_lines: list[str] = []
+
+    def noted(self, text: str) -> None:
+        self.noted_lines.append(text)
+
+
+def test_a_failure_of_ours_leaves_nothing_waiting() -> None:
     gauge = Slow()
     own = study(None, space=TIMED, budget=BUDGET, trials=40, gauge=gauge, warm_start=FAR)
     asked(own)
@@ -140,6 +188,28 @@ def test_a_measurement_that_fails_ends_the_search() -> None:
     gauge.futures[0][1].set_exception(InputError("it has gone"))
     with pytest.raises(InputError, match="it has gone"):
         own.ask()
+    assert own.ask() or gauge.futures[1:]  # it looks for another
+
+
+@pytest.mark.slow
+def test_a_stop_ends_what_is_measured_whenever_it_comes(tmp_path: Path) -> None:
+    """While the process begins, and while it measures; nothing is said of it, and no process is left."""
+    table = of_here(made_table())
+    (near, *_) = (point for point in every(TIMED) if is_near(point))
+    for wait_s in (0.0, 0.05, 2.0):
+        observer = Noted()
+        timer = ProcessTimer(TIMED, table, [], LIMIT / 1e9, is_quiet=False)
+        gauge = NearLimit(LIMIT, SURE, timer, RunFolder(tmp_path), observer)
+        candidate = Candidate(0, near, replace(TIMED.cost(near), latency=LIMIT), TIMED.identity(near))
+        found = gauge.measure(candidate)
+        time.sleep(wait_s)
+        began = time.monotonic()
+        gauge.close()
+        assert found is not None and found.done() and time.monotonic() - began < 5
+        assert isinstance(found.exception(), Closed) and not observer.noted_lines
+    assert not MeasuredLatencies.read(RunFolder(tmp_path)).before
+    own = (" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True))
+    assert not any("nas.latency" in line for line in own)
 
 
 class Most:
@@ -147,15 +217,21 @@ class Most:
 
     candidates = 6
 
+    def __init__(self) -> None:
+        self.scored: list[tuple[int, str]] = []
+
     def score(self, candidate: Candidate) -> float:
+        self.scored.append((candidate.number, candidate.identity))
         return TIMED.amount(candidate.choices, LATENCY)
 
 
 def test_where_a_screen_chooses_the_next_best_stands_for_one_that_is_over(tmp_path: Path) -> None:
     timer = GivenTimer(lambda predicted: 2 * LIMIT)
-    gauge = NearLimit(SURE, timer, RunFolder(tmp_path))
-    own = study(None, space=TIMED, budget=BUDGET, trials=6, gauge=gauge, screen=Most())
+    gauge = NearLimit(LIMIT, SURE, timer, RunFolder(tmp_path), Observer())
+    screen = Most()
+    own = study(None, space=TIMED, budget=BUDGET, trials=6, gauge=gauge, screen=screen)
     run(own)
+    assert len(screen.scored) == len({*screen.scored})  # of each trial a network is scored once
     assert len(own.trials) == 6 and len(timer.asked) > 0
     assert all(trial.candidate.amount(LATENCY) <= SURE for trial in own.trials)
     assert own.counts.over_budget >= len(timer.asked)
