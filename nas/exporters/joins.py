@@ -8,7 +8,7 @@ from typing import Any
 from torch import fx, nn
 
 
-class _Call(nn.Module):
+class _JoinCall(nn.Module):
     """What one node of a join calls: a function, or a method of its first input."""
 
     def __init__(self, node: fx.Node) -> None:
@@ -33,7 +33,7 @@ def wrap_joins(network: fx.GraphModule) -> fx.GraphModule:
         if "place" in node.meta and node.op in ("call_function", "call_method"):
             scope, _, name = node.meta["place"].rpartition(".")
             path = f"{scope or name}.{name}_call{number}"
-            wrapped.add_submodule(path, _Call(node))
+            wrapped.add_submodule(path, _JoinCall(node))
             with wrapped.graph.inserting_before(node):
                 node.replace_all_uses_with(wrapped.graph.call_module(path, node.args, node.kwargs))
             wrapped.graph.erase_node(node)
