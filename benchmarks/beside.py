@@ -3,8 +3,9 @@
     python benchmarks/beside.py [--trainings 2] [--networks 9]
 
 Networks of a table of latencies are measured as a search measures one near its limit before it trains it: in
-turn with others of the table, by which it tells how much busier the machine is. Each is compared with what
-it took when the table was made, as it is measured and as it is corrected, with and without trainings beside.
+turn with the three others of the table that took about as long, by which it tells how much busier the machine
+is, and by the most of what all rounds, the odd ones and the even ones came to. Each is compared with what it
+took when the table was made, as it is measured and as it is corrected, with and without trainings beside.
 The table is made where there is none: on a quiet machine, or this says nothing.
 """
 
@@ -66,14 +67,15 @@ def main() -> None:
         seconds = []
         with _trainings(trainings, args.space):
             for point, then in known.values():
-                others = [one for one in find_references(space, table, then) if one[0] != point]
+                others = find_references(space, table, then, but=point)
                 networks = [Piece.of(space.architecture(p)) for p in (point, *(p for p, _ in others))]
                 begun = time.monotonic()
                 times = time_pieces(networks, args.runtime, 1, ROUNDS, 1, (), _say).times
                 seconds.append(time.monotonic() - begun)
-                own, *now = (one.low_s for one in times)
-                off["as it is"].append(own / then - 1)
-                corrected = compute_latency([own], now, [s for _, s in others])
+                own, *now = times
+                rounds = (own.low_s, own.odd_s, own.even_s)
+                corrected = compute_latency(rounds, [one.low_s for one in now], [s for _, s in others])
+                off["as it is"].append(max(rounds) / then - 1)
                 off["corrected"].append(corrected / 1e9 / then - 1)
         for name, one in off.items():
             print(

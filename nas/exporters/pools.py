@@ -5,20 +5,22 @@ from __future__ import annotations
 from torch import fx, nn
 
 from nas.graph import Architecture
+from nas.graph.piece import Piece
 from nas.ops import AvgPool
 from nas.ops.base import Shape
 
 
-def replace_pools(network: fx.GraphModule, architecture: Architecture) -> None:
-    """Replace average pools that count padding and round up by padding and a pool that has none to count.
+def replace_pools(network: fx.GraphModule, graph: Architecture | Piece) -> None:
+    """Replace average pools that count padding and round up by padding and a pool that has none to count, in
+    the module of a network, or of a piece of one.
 
     Where the last window hangs over the padded image, torch divides by the pixels and padded zeros under it;
     OpenVINO and ncnn divide by other numbers (`findings/avg-pool-ceil-divisor.sh`). Without padding of its
     own, what a window hangs over by is counted by none of them.
     """
-    for node in architecture.nodes:
+    for node in graph.nodes:
         if isinstance(node.op, AvgPool) and node.op.ceil and node.op.count_pad:
-            shapes = architecture.shapes
+            shapes = graph.shapes
             network.add_submodule(node.name, build_apart(node.op, shapes[node.inputs[0]], shapes[node.name]))
 
 

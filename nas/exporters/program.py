@@ -17,23 +17,10 @@ def export_program(network: fx.GraphModule, images: torch.Tensor) -> Any:
 
 
 def export_named(network: fx.GraphModule, images: torch.Tensor) -> Any:
-    """Return the network as torch.export has it, its joins too with the places that they have in it: they are
-    functions, which are of no module, and stand in the same order."""
-    import torch
+    """Return the network as torch.export has it, its joins too with the places that they have in it."""
+    from nas.exporters.joins import wrap_joins  # with torch, which takes its time
 
-    program = export_program(network, images)
-    places = [node.meta["place"] for node in network.graph.nodes if "place" in node.meta]
-    joins = [
-        node
-        for node in program.graph.nodes
-        if node.op == "call_function"
-        and isinstance(node.meta.get("val"), torch.Tensor)
-        and not _list_modules(node)
-    ]
-    if len(places) == len(joins):
-        for place, join in zip(places, joins, strict=True):
-            join.meta["nn_module_stack"] = join.meta.get("nn_module_stack", {}) | {place: (place, "Join")}
-    return program
+    return export_program(wrap_joins(network), images)
 
 
 def convert_to_openvino(program: Any) -> Any:

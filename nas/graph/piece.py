@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -24,7 +24,7 @@ class Piece:
 
     inputs: Mapping[str, Shape]
     nodes: tuple[Node, ...]
-    is_whole: bool = field(default=False, compare=False)
+    is_whole: bool = False
 
     @classmethod
     def of(cls, network: Architecture) -> Piece:
@@ -53,7 +53,8 @@ class Piece:
     def to_data(self) -> dict[str, Any]:
         """Return plain values, from which `from_data` makes an equal piece."""
         rows = [[n.name, n.op.name, n.op.arguments(), list(n.inputs)] for n in self.nodes]
-        return {"inputs": {name: list(shape) for name, shape in self.inputs.items()}, "nodes": rows}
+        inputs = {name: list(shape) for name, shape in self.inputs.items()}
+        return {"inputs": inputs, "nodes": rows, "is_whole": self.is_whole}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Piece:
@@ -64,7 +65,7 @@ class Piece:
             op = make_operator(op_name, arguments)
             shapes[name] = op.output_shape(*(shapes[source] for source in sources))
             nodes.append(Node(name, op, tuple(sources), shapes[name]))
-        return cls(inputs, tuple(nodes))
+        return cls(inputs, tuple(nodes), data["is_whole"])
 
 
 def cut_piece(nodes: Sequence[Node], inputs: Mapping[str, Shape]) -> Piece:

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from nas.errors import NasError
+from nas.exporters.pools import replace_pools
 from nas.exporters.program import convert_to_openvino
 from nas.exporters.quiet import quiet, silence_openvino
 from nas.exporters.runtimes import run_pnnx
@@ -26,11 +27,11 @@ Images = tuple[torch.Tensor, ...]
 
 
 class _Bundle(nn.Module):
-    """Pieces side by side: all of their inputs to all of their outputs."""
+    """Pieces side by side, as they are exported: all of their inputs to all of their outputs."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         super().__init__()
-        self.pieces = nn.ModuleList(map(build_settled, pieces))
+        self.pieces = nn.ModuleList(map(_build_exported, pieces))
         self._ends = list(accumulate(len(piece.inputs) for piece in pieces))
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -48,6 +49,12 @@ def build_settled(piece: Piece) -> fx.GraphModule:
         torch.manual_seed(0)
         network = build_piece(piece)
     settle_norms(network, *(torch.randn(2, *shape, generator=draw) for shape in piece.inputs.values()))
+    return network
+
+
+def _build_exported(piece: Piece) -> fx.GraphModule:
+    network = build_settled(piece)
+    replace_pools(network, piece)
     return network
 
 

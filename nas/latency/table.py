@@ -33,10 +33,11 @@ SEED = 0
 """By which networks are drawn."""
 REFERENCES = 3
 """Networks of a table that others are measured beside, as the machine may be busier than when it was made."""
-_FORMAT = 3
-_FIGURES = {1: 5, 2: 6, _FORMAT: 6}
-"""Of a network's features, by the format: the first did not count parts, and the second was of processes that
-gave memory back between runs."""
+_FORMAT = 4
+_FIGURES = {1: 5, 2: 6, 3: 6, _FORMAT: 6}
+"""Of a network's features, by the format: the first did not count parts, the second was of processes that
+gave memory back between runs, and the third of parts that handed out their maps in NCHW, and whose pools were
+not those of an export."""
 
 
 @dataclass(frozen=True)
@@ -257,16 +258,18 @@ def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choice
     return found
 
 
-def find_references(space: Space, table: LatencyTable, near_s: float) -> list[tuple[Choices, float]]:
+def find_references(
+    space: Space, table: LatencyTable, near_s: float, *, but: Choices | None = None
+) -> list[tuple[Choices, float]]:
     """Return networks of a table with the seconds that they took when it was made, a few that are nearest to
-    a time; none where they are not those that would be drawn now."""
+    a time; none where they are not those that would be drawn now. `but`: one that is left out."""
     plain = replace(space, clock=None)
     points = [point for own in _sample_points(plain, SEED) for point in own]
     wholes = (*table.fitted, *table.held_out)
     known = [
         (point, whole.low_s)
         for point, own, whole in zip(points, compose(plain, table.parts, points), wholes, strict=False)
-        if own == whole.features
+        if own == whole.features and point != but
     ]
     return sorted(known, key=lambda one: abs(one[1] - near_s))[:REFERENCES]
 

@@ -28,7 +28,7 @@ from nas.latency.correction import Correction, Features, compute_errors, fit_cor
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.latency.table import LatencyTable, digest_parts, read_table
 from nas.measures import LATENCY, MACS, Budget
-from nas.ops import OPERATORS
+from nas.ops import OPERATORS, AvgPool
 from nas.runs.config import SearchConfig
 from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState
@@ -64,7 +64,9 @@ def test_a_piece_is_known_by_its_operators_and_shapes_alone() -> None:
     assert Piece(whole.inputs, renamed).key == whole.key
     assert Piece({"input": (3, 34, 34)}, renamed).key != whole.key
     assert Piece.of(SPACE.architecture(SPACE.largest())).key != whole.key
-    assert Piece.from_data(json.loads(json.dumps(whole.to_data()))) == whole
+    for one in (whole, replace(whole, is_whole=False)):
+        read = Piece.from_data(json.loads(json.dumps(one.to_data())))
+        assert read == one and read.is_whole == one.is_whole and read.key == whole.key
     assert whole.cost == network.cost
 
 
@@ -205,6 +207,16 @@ def test_a_table_that_did_not_count_parts_predicts_as_it_did() -> None:
     read = LatencyTable.from_data(json.loads(json.dumps(old)))
     assert read == table and min(read.correction.weights) >= 0
     assert LatencyTable.from_data(json.loads(json.dumps(read.to_data()))).clock == read.clock
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_table_of_parts_that_were_measured_otherwise_is_read_and_not_found(number: int) -> None:
+    """A run goes on by its own; a new search has one made."""
+    table = made_table()
+    assert LatencyTable.from_data(table.to_data() | {"format": number}) == table
+    named = table.fingerprint.digest
+    with patch.object(tables, "_FORMAT", number):
+        assert table.fingerprint.digest != named
 
 
 def test_errors_are_shares_and_an_order() -> None:
@@ -390,6 +402,18 @@ def test_parts_for_openvino_leave_their_maps_as_they_lie(tmp_path: Path) -> None
     ]
     assert maps[0].shape == (1, 16, 8, 8)
     np.testing.assert_allclose(maps[1].transpose(0, 3, 1, 2), maps[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_parts_have_the_pools_that_are_exported(tmp_path: Path) -> None:
+    """Else OpenVINO would divide the last windows of this one by another number than torch does."""
+    openvino = pytest.importorskip("openvino")
+    net = Builder((3, 14, 14), 4)
+    piece = Piece.of(net.architecture(net.add(AvgPool(3, 2, 1, ceil=True), net.input, name="pool")))
+    (data,) = write_pieces([piece], "openvino", tmp_path, lambda done: None)
+    image = np.random.default_rng(0).standard_normal((1, 3, 14, 14), np.float32)
+    network = openvino.compile_model(data["file"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_allclose(network(image)[0], build_piece(piece)(torch.from_numpy(image)), atol=1e-5)
 
 
 @pytest.mark.slow
