@@ -101,8 +101,12 @@ class Interval:
     @property
     def text(self) -> str:
         """What `parse_interval` reads back; there has to be an upper end."""
+        return self.write(str)
+
+    def write(self, write: Callable[[int], str]) -> str:
+        """Return the text that `parse_interval` reads back, its ends as `write` has them."""
         assert self.high is not None, "an interval without an upper end has no text"
-        return f"{self.low}..{self.high}" if self.low else str(self.high)
+        return f"{write(self.low)}..{write(self.high)}" if self.low else write(self.high)
 
 
 def parse_count(text: str) -> int:

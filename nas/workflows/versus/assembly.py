@@ -130,7 +130,7 @@ def assemble(
     found = found.fit(config.input, data.channels, data.num_classes)
     heard.doing("Scaling the baselines to the budget")
     budget = choose_budget(found, config)
-    contestants = tuple(list_contestants(found, config, budget))
+    contestants = tuple(list_contestants(found, config, budget, heard.noted))
     texts = {to_slug(one.name): dump_space(one.network) for one in contestants}
     if len(texts) < len(contestants):
         raise InputError("--baseline: two of the files have one name; give one of them another")
