@@ -60,8 +60,7 @@ def find_subject(
             f"{what}: was searched by an evaluator of a user's own, and images are classified here; name "
             f"{state.folder.best_file} and --dataset"
         )
-    network = replace(state.network(best), clock=state.space.clock)
-    return Subject(network, state.space, state, f"trial {best.number} of {what}")
+    return Subject(state.network(best), state.space, state, f"trial {best.number} of {what}")
 
 
 def load_one(name: str, use: str) -> Space:
