@@ -53,7 +53,8 @@ class Cost:
         return Cost(self.macs * times, self.params * times, self.activations * times, self.latency * times)
 
     def __str__(self) -> str:
-        return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
+        text = f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
+        return f"{text}, {shorten_latency(self.latency)}" if self.latency else text
 
     def to_data(self) -> dict[str, int]:
         """Return the figures by name, from which `from_data` makes an equal cost; the latency where it is

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.cost import format_latency
 from nas.errors import InputError
 from nas.measures import LATENCY, Budget
 from nas.runs.budget import name_option
@@ -120,7 +119,7 @@ def describe_room(space: Space, budget: Budget, table: LatencyTable) -> str | No
         return None
     share = f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted"
     if most != budget[LATENCY]:
-        return f"{share}, so those of up to {format_latency(most.high)} as predicted are tried first."
+        return f"{share}, so those of up to {LATENCY.format(most.high)} as predicted are tried first."
     return f"{share}, and none was found that far below the limit; all are tried." if table.excess else None
 
 

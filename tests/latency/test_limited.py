@@ -56,7 +56,7 @@ def test_few_that_are_tried_are_over_the_limit() -> None:
         assert high == int(limit / (1 + table.excess))
         assert describe_room(space, budget, table) == (
             "Latency: one in ten networks took over 7.2 % longer than predicted, so those of up to "
-            f"{format_latency(high)} as predicted are tried first."
+            f"{LATENCY.format(high)} as predicted are tried first."
         )
         slowest = max(amount for amount in amounts if amount <= high)
         assert np.mean([limit * by > limit for by in FACTORS]) == 0.5
