@@ -183,4 +183,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    kept = (
+        name
+        for name, value in globals().items()
+        if name.startswith("__") or getattr(value, "__name__", "") == f"nas.{name}"
+    )
+    return sorted({*__all__, *kept})

@@ -53,7 +53,8 @@ class Cost:
         return Cost(self.macs * times, self.params * times, self.activations * times, self.latency * times)
 
     def __str__(self) -> str:
-        return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
+        text = f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
+        return f"{text}, {shorten_latency(self.latency)}" if self.latency else text
 
     def to_data(self) -> dict[str, int]:
         """Return the figures by name, from which `from_data` makes an equal cost; the latency where it is
@@ -101,8 +102,12 @@ class Interval:
     @property
     def text(self) -> str:
         """What `parse_interval` reads back; there has to be an upper end."""
+        return self.write(str)
+
+    def write(self, write: Callable[[int], str]) -> str:
+        """Return the text that `parse_interval` reads back, its ends as `write` has them."""
         assert self.high is not None, "an interval without an upper end has no text"
-        return f"{self.low}..{self.high}" if self.low else str(self.high)
+        return f"{write(self.low)}..{write(self.high)}" if self.low else write(self.high)
 
 
 def parse_count(text: str) -> int:

@@ -248,7 +248,7 @@ class Budget(Mapping[Measure, Interval]):
         return hash(tuple(self.items()))
 
     def __repr__(self) -> str:
-        return f"Budget({self._limits!r})"
+        return f"<Budget {self}>"
 
     def __str__(self) -> str:
         parts = (f"{m.label} {interval.format(m.show)} {m.unit}".rstrip() for m, interval in self.items())

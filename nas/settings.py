@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from enum import Flag, auto
+from inspect import Signature, signature
 from typing import Any, Self
 
 from nas.errors import InputError, suggest_word
@@ -101,6 +102,14 @@ class Keys:
     value_type: Any = None
 
 
+class _Plain:
+    """The signature of a config without its annotations, which declare more than a notebook shows."""
+
+    def __get__(self, config: object, of: type[Config]) -> Signature:
+        whole = signature(of.__init__)
+        return Signature([one.replace(annotation=one.empty) for one in [*whole.parameters.values()][1:]])
+
+
 class Config:
     """A frozen dataclass of settings, in a file a mapping of their keys.
 
@@ -111,6 +120,14 @@ class Config:
     """
 
     SECTION = ""
+
+    __signature__ = _Plain()
+
+    def __init_subclass__(cls) -> None:
+        setattr(cls, "__repr__", Config.__repr__)  # noqa: B010  # else a dataclass makes its own
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.from_data({self.select_given()!r})"
 
     def __post_init__(self) -> None:
         for name, part in list_parts(type(self)).items():

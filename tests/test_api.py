@@ -24,6 +24,19 @@ def test_other_names_are_not() -> None:
         _ = nas.serach
 
 
+def test_what_is_offered_is_what_is_public() -> None:
+    import nas.measures
+
+    own = {name for name in dir(nas) if not name.startswith("__")}
+    assert own >= {*nas.__all__, "measures"} and not own & {
+        "Any",
+        "TYPE_CHECKING",
+        "import_module",
+        "annotations",
+    }
+    assert not any(name.startswith("_") for name in own)
+
+
 def test_functions_and_packages_have_different_names() -> None:
     """An import of a package would take the place of a function of its name."""
     code = (

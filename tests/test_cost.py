@@ -123,6 +123,11 @@ def test_counts_are_shown_with_three_digits(value: int, text: str) -> None:
     assert format_count(value) == text
 
 
+def test_a_cost_tells_its_latency_where_it_is_known() -> None:
+    assert str(Cost(6_750_016, 171_105)) == "6.75M MACs, 171K params"
+    assert str(Cost(6_750_016, 171_105, latency=137_350)) == "6.75M MACs, 171K params, 0.137ms"
+
+
 def test_costs_add_up_by_part() -> None:
     assert Cost(1, 2, 3) + Cost(10, 20, 30) == Cost(11, 22, 33)
     assert str(Cost(385_814_752, 5_288_548)) == "386M MACs, 5.29M params"

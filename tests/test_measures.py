@@ -171,7 +171,7 @@ def test_intervals_without_ends_limit_nothing() -> None:
 
 
 def test_budgets_are_written_for_reading() -> None:
-    assert str(Budget()) == "no budget"
+    assert str(Budget()) == "no budget" and repr(Budget()) == "<Budget no budget>"
     assert str(Budget({MACS: parse_interval("400M")})) == "MACs <= 400,000,000"
     both = Budget({PARAMS: Interval(5), MACS: parse_interval("3M..4M")})
     assert str(both) == "MACs 3,000,000..4,000,000 and params >= 5"

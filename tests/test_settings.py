@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -95,6 +96,22 @@ def test_a_file_has_keys_and_sections() -> None:
     assert Outer.from_data({"name": "one", "high": 3, "halves": None}, "file") == Outer("one", range(3))
     assert list(Outer.settings()) == ["name", "low", "high", "share", "halves", "names", "open"]
     assert Outer.sections() == {"inner": Inner} and list(list_parts(Inner)) == ["depth", "way"]
+
+
+def test_a_notebook_shows_a_config_without_its_declarations() -> None:
+    shown = str(inspect.signature(nas.SearchConfig))
+    assert shown.startswith("(space, budget=<Budget no budget>, input=None, ") and "Annotated" not in shown
+    assert str(inspect.signature(Inner)) == "(depth=3, way=None)"
+
+
+def test_a_config_prints_as_what_was_given() -> None:
+    config = Outer("one", range(2, 5), half=3, inner=Inner(4))
+    assert repr(config) == (
+        "Outer.from_data({'name': 'one', 'low': 2, 'high': 5, 'halves': '3/2', 'inner': {'depth': 4}})"
+    )
+    assert eval(repr(config)) == config and repr(Inner()) == "Inner.from_data({})"
+    search = nas.SearchConfig("mbconv", nas.Budget.parse({"flops": "1M..2M"}), recipe=nas.Recipe(epochs=2))
+    assert eval(repr(search), {"SearchConfig": nas.SearchConfig}) == search and len(repr(search)) < 150
 
 
 @pytest.mark.parametrize(

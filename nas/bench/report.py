@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table as View
 
@@ -24,7 +23,8 @@ from nas.bench.standings import Estimate, Naming, Standing, list_marks
 from nas.cost import format_large
 from nas.errors import make_printable
 from nas.files import write_output
-from nas.report.console import pluralise, show
+from nas.report.console import open_terminal, pluralise, show
+from nas.report.heartbeat import Heartbeat
 from nas.report.tables import describe_budget, make_table
 from nas.study.records import RejectionReason
 
@@ -33,12 +33,19 @@ INTERVAL = "95 % interval of the mean, Student's t over repeats"
 
 
 def show_progress(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome]:
-    """Collect all outcomes, with a progress bar on a terminal."""
-    console = Console(stderr=True)
-    total = contest.repeats * len(contest.samplers)
-    return list(
-        track(outcomes, "Searching", total, console=console, disable=not console.is_terminal, transient=True)
+    """Collect all outcomes, with a progress bar on a terminal, and a line now and then in a log."""
+    console = open_terminal(stderr=True)
+    total, ended = contest.repeats * len(contest.samplers), list[Outcome]()
+    heartbeat = Heartbeat(console, lambda: f"Searching: {len(ended):,} of {total:,} searches ended")
+    heartbeat.start()
+    bar = track(
+        outcomes, "Searching", total, console=console, disable=not console.is_terminal, transient=True
     )
+    try:
+        ended.extend(bar)
+    finally:
+        heartbeat.stop()
+    return ended
 
 
 def print_contest(contest: Contest, result: Sequence[Standing]) -> None:

@@ -46,10 +46,12 @@ def bench(
     from nas.bench.standings import compute_standings
     from nas.files import make_folder
     from nas.report.documents import give
+    from nas.report.heartbeat import waiting
     from nas.space.plugins import read_plugins
 
     sources = read_plugins(plugins)
-    contest = prepare_contest(space, table, config, sources)
+    with waiting(f"Reading {table}"):
+        contest = prepare_contest(space, table, config, sources)
     if output:
         make_folder(output)  # before the work
     ended = show_progress(run_contest(contest, config.jobs, sources), contest)

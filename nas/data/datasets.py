@@ -41,13 +41,13 @@ class ImageData:
     """A data set's training split, parted into search-train and search-validation.
 
     Images are uint8 (N, C, H, W), labels int64 (N,), or (N, classes) of 0 and 1 where images have several.
-    `mean` and `std` are per channel, over search-train, on
-    the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
-    are for the user: what is left out, what makes scores hard to read. `broken`: files that could not be
-    read, and why. `rendering`: how pixels became eight bits, with the levels of deep images where there are
-    some; `traits`: of how many images it is what. `train_groups`: images to train on with one number belong
-    together; empty where each stands for itself. The arrays are never written to, so they may lie read-only
-    in memory that processes share; images that are mapped travel as their file's path.
+    `mean` and `std` are per channel, over search-train, on the scale 0 to 1. `flip` says whether a mirrored
+    image keeps its class, which is wrong for digits. `notes` are for the user: what is left out, what makes
+    scores hard to read. `broken`: files that could not be read, and why. `rendering`: how pixels became eight
+    bits, with the levels of deep images where there are some; `traits`: of how many images it is what.
+    `train_groups`: images to train on with one number belong together; empty where each stands for itself.
+    `val_names`: those of images to validate on; no worker gets them. The arrays are never written to, so they
+    may lie read-only in memory that processes share; images that are mapped travel as their file's path.
     """
 
     name: str
@@ -64,6 +64,7 @@ class ImageData:
     rendering: Rendering = ON_WHITE
     traits: Traits = field(default_factory=dict)
     train_groups: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    val_names: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -85,7 +86,7 @@ class ImageData:
     def __getstate__(self) -> dict[str, Any]:
         return {
             name: (Path(str(value.filename)), value.shape) if isinstance(value, np.memmap) else value
-            for name, value in vars(self).items()
+            for name, value in vars(replace(self, val_names=())).items()
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -188,6 +189,7 @@ def load_source(
         rendering=used,
         traits=dict(traits),
         train_groups=placing.groups,
+        val_names=tuple(map(pool.name_of, placing.val.tolist())),
     )
     if config.folds > 1:
         _check_folds(data, config.folds)
@@ -233,6 +235,7 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
             val_images=images[held],
             val_labels=labels[held],
             train_groups=np.zeros(0, dtype=np.int64),
+            val_names=(),
         )
 
 
@@ -254,6 +257,7 @@ def take_part(data: ImageData, images: int) -> tuple[float, ImageData]:
         val_images=data.val_images[chosen],
         val_labels=data.val_labels[chosen],
         train_groups=np.zeros(0, dtype=np.int64),
+        val_names=(),
     )
     return share, part
 
@@ -301,9 +305,8 @@ def _make_pool(
         groups = np.concatenate([source.groups[train], own.groups[val]])
 
     def name_of(place: int) -> str:
-        from_val = place >= len(train)
-        name = own.name_of(int(val[place - len(train)])) if from_val else source.name_of(int(train[place]))
-        return _make_printable(name)
+        at = place - len(train)
+        return _make_printable(own.name_of(int(val[at])) if at >= 0 else source.name_of(int(train[place])))
 
     labels = np.concatenate([source.labels[train], own.labels[val]])
     kinds, names = name_sets(labels, source.classes)
@@ -332,7 +335,7 @@ def _name_broken(found: Pictures) -> str:
 
 def _make_printable(text: str) -> str:
     """Return text on one line, whatever a file is called."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _note_uneven(classes: tuple[str, ...], labels: Labels) -> list[str]:

@@ -15,7 +15,9 @@ from nas.data.npz import open_arrays
 from nas.errors import InputError
 
 _KEPT = [
-    field.name for field in fields(ImageData) if field.name not in ("rendering", "traits", "train_groups")
+    field.name
+    for field in fields(ImageData)
+    if field.name not in ("rendering", "traits", "train_groups", "val_names")
 ]
 
 
@@ -25,7 +27,7 @@ def pack_data(data: ImageData) -> bytes:
     arrays: dict[str, Any] = {name: np.asarray(getattr(data, name)) for name in _KEPT}
     levels = data.rendering.levels
     arrays |= {"background": data.rendering.background, "levels": str(levels) if levels else ""}
-    arrays["train_groups"] = data.train_groups
+    arrays |= {"train_groups": data.train_groups, "val_names": np.array(data.val_names, str)}
     np.savez(content, **arrays)
     return content.getvalue()
 
@@ -42,6 +44,8 @@ def read_data(path: Path) -> ImageData:
                 )
             if "train_groups" in file.files:
                 found["train_groups"] = file["train_groups"]
+            if "val_names" in file.files:
+                found["val_names"] = tuple(file["val_names"].tolist())
     except Exception as error:  # numpy and zipfile have many for a damaged file
         reason = " ".join(str(error).split())
         raise InputError(

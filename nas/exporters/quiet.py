@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from threading import get_ident
+from typing import IO, Any
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what converters say of themselves, their steps and what they do next time, from a user who can do
-    nothing about it, and from what a command prints."""
+    nothing about it, and from what a command prints. Other threads print as before: one may show a user that
+    something goes on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(_OfOtherThreads(sys.stdout)):
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
+
+
+class _OfOtherThreads:
+    """A stream without what the thread writes that made this."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._thread = get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if get_ident() == self._thread else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def silence_onnx_runtime() -> None:

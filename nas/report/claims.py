@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from nas.measures import MEASURES
+from nas.measures import find_measure
 from nas.report.console import format_duration, pluralise, say, show
 from nas.report.search_screen import TrialScreen
 from nas.report.tables import make_table
@@ -50,7 +50,8 @@ def say_comparison(session: VersusSession, console: Console) -> None:
         f"{recipe.batch_size:,}, {recipe.optimizer} at {recipe.peak_lr:g}, on {session.device}. "
         f"Folder: {session.folder.path}",
     )
-    for note in list_doubts_before(len(config.baselines), config.seeds, session.manifest.before):
+    count = len(session.contestants) - 1 - len(members) + bool(members)
+    for note in list_doubts_before(count, config.seeds, session.manifest.before):
         say(console, note)
 
 
@@ -122,7 +123,5 @@ def _format_difference(one: VersusStanding) -> Sequence[str]:
 
 
 def _format_amount(name: str, ends: tuple[int, int]) -> str:
-    least, most = ends
-    if least == most:
-        return f"{least:,}"
-    return f"{MEASURES[name].format(least)} to {MEASURES[name].format(most)}"
+    measure, (least, most) = find_measure(name), ends
+    return measure.show(least) if least == most else f"{measure.format(least)} to {measure.format(most)}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from nas.cost import Interval, parse_count, parse_interval, parse_latency
+from nas.cost import Interval, format_latency, parse_count, parse_interval, parse_latency
 from nas.errors import InputError
 from nas.kinds import Kind, number, optional, parsed
 from nas.measures import LATENCY, MACS, MEASURES, PARAMS, Budget, Measure, find_measure
@@ -23,12 +23,14 @@ _ANY = Interval()
 _PANEL = "Budget"
 
 
-def _limit(example: str, parse: Callable[[str], int] = parse_count) -> Kind:
+def _limit(
+    example: str, parse: Callable[[str], int] = parse_count, write: Callable[[int], str] = str
+) -> Kind:
     return parsed(
         f"a budget; write it as text, such as {example}",
         lambda value: isinstance(value, Interval) and (value.high is not None or value == _ANY),
         lambda text: parse_interval(text, parse),
-        lambda value: value.text,
+        lambda value: value.write(write),
         null=_ANY,
     )
 
@@ -56,7 +58,7 @@ class BudgetKeys(Config):
     ] = _ANY
     budget_latency: Annotated[
         Interval,
-        _limit("8ms", parse_latency),
+        _limit("8ms", parse_latency, format_latency),
         Option(
             "Time of one image in `--runtime`: `8ms` at most, or a band `6ms..8ms`; predicted by a table of "
             "the parts of networks, which is measured once.",

@@ -187,6 +187,7 @@ def read_trained_on(images: TrainedOn, *, validation: int, train: int = 0) -> Im
         train_groups=data.train_groups[:0],
         val_images=data.val_images[:validation],
         val_labels=data.val_labels[:validation],
+        val_names=data.val_names[:validation],
     )
     return datasets.resize_dataset(part, images.side)
 

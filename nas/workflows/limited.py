@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.cost import format_latency
 from nas.errors import InputError
 from nas.measures import LATENCY, Budget
 from nas.runs.budget import name_option
@@ -115,7 +114,7 @@ def watch_limit(session: Session, observer: Observer) -> tuple[NearLimit | None,
     elif table.excess:
         observer.noted(
             f"Latency: one in ten networks took over {100 * table.excess:.1f} % longer than predicted, so "
-            f"those of over {format_latency(find_sure(limit.high, table))} as predicted are measured before "
+            f"those of over {LATENCY.format(find_sure(limit.high, table))} as predicted are measured before "
             "they are trained."
         )
     timer = None

@@ -35,7 +35,19 @@ def ignore(text: str) -> None:
 
 
 class Observer:
-    """Hears what happens in a search, and answers nothing. Extend it and override what is of interest."""
+    """Hears what happens in a search, and answers nothing. Extend it and override what is of interest.
+
+    From Python a search prints nothing by itself. A line for each trial:
+
+        >>> import nas
+        >>> class Lines(nas.Observer):
+        ...     def finished(self, trial):
+        ...         print(f"trial {trial.candidate.number}: {trial.score}, {trial.candidate.cost}")
+        >>> short = {"max_images": 200, "workers": 0, "in_process": True}
+        >>> config = nas.SearchConfig.from_data({"space": "tiny.yaml", "trials": 1, **short})
+        >>> result = nas.search(config, Lines())  # doctest: +ELLIPSIS
+        trial 0: 0..., ... MACs, ... params
+    """
 
     def doing(self, what: str) -> None:
         """Something begins that may take seconds, such as `Starting Ray`; it ends where another begins, a

@@ -34,7 +34,7 @@ from nas.training.zero_cost import ZERO_COST
 
 @dataclass(frozen=True)
 class Untrained:
-    """A network's cost at its own input, and its zero-cost scores by name."""
+    """A network's cost at its own input, and its zero-cost scores by name. `name`: what tells it apart."""
 
     name: str
     cost: Cost
@@ -58,8 +58,9 @@ def score_networks(
     data = load_batch(config.data, batch=config.batch, seed=config.seed)
     for note in data.notes:
         tell(note)
-    names = config.scores or ZERO_COST_NAMES
-    return score_untrained(spaces, names, data, batch=config.batch, seed=config.seed)
+    scores = config.scores or ZERO_COST_NAMES
+    found = score_untrained(spaces, scores, data, batch=config.batch, seed=config.seed)
+    return [replace(one, name=what) for what, one in zip(networks, found, strict=True)]
 
 
 def _find_network(what: str, plugins: Sequence[Plugin]) -> Space:

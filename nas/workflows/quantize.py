@@ -40,7 +40,8 @@ _MEMORY = 2**31
 """Bytes that the activations of compared images take at most, unless they are the fewest."""
 _ROUNDS = 20
 _NOTABLE_DROP = 0.01
-"""Of accuracy, above which a warning says so; NNCF's limit, where it is told to keep accuracy."""
+"""Of accuracy, above which a warning says so, if it is more than one image; NNCF's limit, where it is told to
+keep accuracy."""
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,20 @@ def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Quantization
         ),
         Calibration(DataCard.of(data).normalise(data.train_images), target),
         calibrated,
+        len(data.train_labels) == config.calibration_images,
         take_validation_sample(data),
     )
 
 
 @dataclass(frozen=True)
 class _Quantization:
-    """A network that is made int8, and the images for that. `calibrated`: which, for a person."""
+    """A network that is made int8, and the images for that. `calibrated`: which, for a person; `has_more`:
+    there may be more to calibrate on."""
 
     leaving: Leaving
     calibration: Calibration
     calibrated: str
+    has_more: bool
     sample: Sample
 
     def write(
@@ -292,6 +296,11 @@ class _Quantization:
         compared = _write_card(found, describe_part(self.leaving, self.sample))
         return write_companions(folder, self.leaving, exporters, compared, self.sample, self.wanted)
 
+    @property
+    def _other_ways(self) -> str:
+        more = "calibrate on more --calibration-images, " if self.has_more else ""
+        return f"{more}choose another --format,"
+
     def _compare(self, exporter: Exporter, file: Path, shown: Path, max_drop: float | None) -> Parity:
         """Compare a file with the network. Raises NasError where it gives no scores, or is much worse."""
         found = apply_apart(exporter, file, shown, self.sample.images)
@@ -304,8 +313,7 @@ class _Quantization:
         if max_drop is not None and (drop := parity.drop) > max_drop:
             raise NasError(
                 f"{shown}: accuracy falls by {drop:.4f} on {self.sample.origin}, and --max-drop allows "
-                f"{max_drop:g}; calibrate on more --calibration-images, choose another --format, or leave "
-                "--quantize out"
+                f"{max_drop:g}; {self._other_ways} or leave --quantize out"
             )
         return parity
 
@@ -317,14 +325,17 @@ class _Quantization:
                 f"this machine has another kind of CPU than {target.name}, {find_target().name}: accuracy "
                 "and time may be others there"
             )
+        labels = self.sample.labels
+        step = 1 / (count if labels is None else labels.size)
         if count < _COMPARED[0]:
-            yield f"files were compared on {count} images alone, of which one is {1 / count:.4f} of accuracy"
+            what = "a label of one" if self.sample.multi_label else "one"
+            yield f"files were compared on {count} images alone, of which {what} is {step:.4f} of accuracy"
         for one in formats:
-            if one.parity.drop > _NOTABLE_DROP:
+            if is_notable(one.parity.drop, step):
                 before, after = one.accuracy
                 yield (
-                    f"{one.file.name}: accuracy falls from {before:.4f} to {after:.4f}; calibrate on more "
-                    "--calibration-images, choose another --format, or stay with float32"
+                    f"{one.file.name}: accuracy falls from {before:.4f} to {after:.4f}; {self._other_ways} "
+                    "or stay with float32"
                 )
             if one.is_slower:
                 costs = "; ".join(find_int8_costs(self.leaving.architecture, one.format))
@@ -335,6 +346,11 @@ class _Quantization:
         if busy := [one for one in formats if one.float32.contention or one.int8.contention]:
             said = busy[0].int8.contention or busy[0].float32.contention
             yield f"the machine was not quiet while they were timed: {busy[0].format}, {said}"
+
+
+def is_notable(drop: float, step: float) -> bool:
+    """Return whether accuracy falls by enough to be told, where one answer more or less is a `step` of it."""
+    return drop > max(_NOTABLE_DROP, 1.5 * step)
 
 
 def _list_workloads(leaving: Leaving, name: str, *files: Path) -> Iterator[Workload]:

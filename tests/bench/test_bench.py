@@ -9,7 +9,8 @@ import json
 import math
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 
 from nas.bench.contest import Contest, Outcome, run_contest, run_search
 from nas.bench.plot import plot
+from nas.bench.report import show_progress
 from nas.bench.score_table import Table, TableEntry, enumerate_points, read_table
 from nas.bench.standings import compare_pairs, compute_standings, estimate_mean, list_marks
 from nas.cost import Interval
@@ -254,6 +256,24 @@ def test_processes_find_what_one_finds(table: Table) -> None:
     assert [(o.sampler, o.repeat, o.best, o.counts) for o in found[0]] == [
         (o.sampler, o.repeat, o.best, o.counts) for o in found[1]
     ]
+
+
+def test_a_log_says_how_far_it_is(
+    table: Table, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search goes on until it does."""
+    monkeypatch.setattr("nas.report.heartbeat.QUIET_S", 0.0)
+    given = contest(table, repeats=3)
+    said: list[str] = []
+
+    def end_slowly() -> Iterator[Outcome]:
+        for number, outcome in enumerate(run_contest(given, 1), 1):
+            yield outcome
+            while f"Searching: {number} of 3 searches ended ... " not in "".join(said):
+                time.sleep(0.05)
+                said.append(capsys.readouterr().err)
+
+    assert len(show_progress(end_slowly(), given)) == 3
 
 
 def test_a_space_with_points_that_cannot_be_built_travels_to_processes(tmp_path: Path) -> None:

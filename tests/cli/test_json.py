@@ -141,11 +141,13 @@ def test_scaled_files() -> None:
         assert line[5:7] == figures(one["largest"])
 
 
-def test_scores_of_networks_that_are_not_trained() -> None:
+def test_scores_of_networks_that_are_not_trained(tiny_run: RunFolder) -> None:
     flags = ("--batch", "8", "--scores", "naswot,synflow")
-    found, lines = both("score", "reference/lenet5", *flags)
-    (one,) = found["networks"]
-    assert ["lenet5", *figures(one["cost"]), *(f"{score:.4g}" for score in one["scores"].values())] in lines
+    names = "reference/lenet5", str(tiny_run.path)
+    found, lines = both("score", *names, *flags)
+    for name, one in zip(names, found["networks"], strict=True):
+        assert one["name"] == name, "two runs of a space are told apart"
+        assert [name, *figures(one["cost"]), *(f"{score:.4g}" for score in one["scores"].values())] in lines
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from nas.space import parse_space
 from nas.testing.exporters import small_network, trained
 from nas.workflows import quantize as quantizing
 from nas.workflows.delivery import read_trained_on
-from nas.workflows.quantize import Int8File, quantize
+from nas.workflows.quantize import Int8File, is_notable, quantize
 
 IMAGES = np.random.default_rng(1).standard_normal((64, 3, 8, 8), np.float32)
 QUICK = ("--quantize", "int8", "--calibration-images", "32")
@@ -236,6 +236,21 @@ def test_accuracy_that_falls_apart_is_said(tiny_run: RunFolder) -> None:
     ), said.err
 
 
+@pytest.mark.usefixtures("poor_images", "tiny_run")
+@pytest.mark.slow
+def test_who_calibrated_on_all_images_is_not_told_to_take_more() -> None:
+    said = nas("export", "runs/mine", *QUICK, "--calibration-images", "100000")
+    assert said.code == 0 and "calibrate on more" not in said.err
+    assert re.search(r"accuracy falls from 0\.\d{4} to 0\.\d{4}; choose another --format, or stay", said.err)
+
+
+@pytest.mark.parametrize(
+    ("fallen", "images", "told"), [(1, 49, False), (2, 49, True), (10, 1000, False), (11, 1000, True)]
+)
+def test_a_fall_of_one_image_is_not_told(fallen: int, images: int, told: bool) -> None:
+    assert is_notable(fallen / images, 1 / images) is told
+
+
 @pytest.mark.usefixtures("poor_images")
 @pytest.mark.slow
 def test_accuracy_below_the_limit_is_refused_and_nothing_is_left(tiny_run: RunFolder) -> None:
@@ -244,8 +259,7 @@ def test_accuracy_below_the_limit_is_refused_and_nothing_is_left(tiny_run: RunFo
         quantize("runs/mine", max_drop=0.05)
     assert re.fullmatch(
         r"runs/mine/best_int8.onnx: accuracy falls by 0\.\d{4} on 40 of the validation images of digits, and "
-        r"--max-drop allows 0.05; calibrate on more --calibration-images, choose another --format, or leave "
-        r"--quantize out",
+        r"--max-drop allows 0.05; choose another --format, or leave --quantize out",
         str(error.value),
     )
     assert sorted(tiny_run.path.iterdir()) == before

@@ -86,7 +86,7 @@ def test_few_that_are_sure_are_over_the_limit(tmp_path: Path) -> None:
         assert near is not None and whole == budget
         assert said == [
             "Latency: one in ten networks took over 7.2 % longer than predicted, so those of over "
-            f"{format_latency(high)} as predicted are measured before they are trained."
+            f"{LATENCY.format(high)} as predicted are measured before they are trained."
         ]
         slowest = max(amount for amount in amounts if amount <= high)
         assert np.mean([limit * by > limit for by in FACTORS]) == 0.5
@@ -251,6 +251,30 @@ def test_a_search_measures_what_is_near_its_limit_before_it_trains_it(few: Space
         f"Measured before training, as they are near the limit of latency: {networks}, 0 of them over it "
         "and left out."
     ) in said
+
+
+@pytest.mark.slow
+def test_a_comparison_keeps_the_limit(few: Space) -> None:
+    """Known networks have no latency in the run's table: by default they are left out."""
+    limit = limit_at(few, 0.5)[LATENCY].high or 0
+    search("--budget-latency", f"{limit}ns", "--trials", "2")
+    text = format_latency(limit)
+    assert f"budget_latency: {text}" in Path("runs/a/run.yaml").read_text()
+    flags = ("--epochs", "1", "--seeds", "2", "--workers", "0")
+    named = nas("versus", "runs/a", "--baseline", "reference/lenet5", *flags)
+    assert named.code == 2 and "--baseline reference/lenet5: latency is limited, and the run's" in named.err
+    said = nas("versus", "runs/a", *flags)
+    assert said.code == 0, said.err
+    assert f"Budget for all: latency <= {text}." in said.out
+    assert "reference/mobilenet_v2 is left out: latency is limited" in said.out
+    assert "2 seeds against 1 baseline give no p" in said.out
+    verdict = json.loads(Path("runs/a/versus/versus.json").read_text())
+    own, other = (one["amounts"]["latency"] for one in verdict["standings"])
+    best = RunState.load(Path("runs/a")).best_trial
+    assert best is not None and own == [few.amount(best.candidate.choices, LATENCY)] * 2
+    assert 0 < other[0] <= other[1] <= limit
+    assert format_latency(own[0]) in said.out
+    assert nas("report", "runs/a").code == 0
 
 
 @pytest.mark.slow

@@ -91,7 +91,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     ],
     "blocks and their arguments": [
         ("network:\n- mbcnov: {out: 3}", "2: unknown block 'mbcnov'; did you mean 'mbconv'?"),
-        ("network:\n- zzzz", f"2: unknown block 'zzzz'; allowed: {BLOCKS}"),
+        ("network:\n- zzzz", f"2: unknown block 'zzzz'; one of your own comes with --plugin FILE; allowed: {BLOCKS}"),
         ("network:\n- 3", "2: 3: wanted a block, a list of blocks or a mapping, not 3"),
         ("network:\n- {conv: {out: 3}, act: relu}", "2: conv: a node has one key, its block, but here are conv, act; indent the arguments below the block, and begin each node of a list with a dash"),
         ("network:\n- {}", "2: sequence: a node has one key, its block, but here are none; indent the arguments below the block, and begin each node of a list with a dash"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,10 +38,26 @@ from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
 from nas.workflows.train import forecast_training, preparation
 from nas.workflows.train.epochs import make_training
+from nas.workflows.train.finished import load_training
 from nas.workflows.train.results import write_curves
 from nas.workflows.train.values import TrainSession
 
 pytestmark = pytest.mark.usefixtures("small_training")
+
+
+def test_a_prediction_names_its_image_where_there_is_no_test_split() -> None:
+    """Of a part that was drawn, and from which a copy has left."""
+    for number in range(9):
+        shutil.copy(f"images/train/blue/{number}.png", f"images/train/blue/copy{number}.png")
+    nas.train("net.yaml", settings(1, dataset="imagefolder:images/train"), name="full")
+    found = rows(Path("runs/full/predictions.csv"))
+    assert len({row["image"] for row in found}) == len(found) > 10
+    for row in found:
+        assert Path("images/train", row["image"]).is_file() and row["image"].startswith(f"{row['class']}/")
+    score = load_training(TrainingFolder(Path("runs/full"))).facts["Score"]
+    assert score.endswith(
+        f"on the {len(found)} validation images of imagefolder:images/train, by which the epoch was chosen"
+    )
 
 
 def test_a_training_leaves_figures_pictures_and_its_network() -> None:

@@ -235,6 +235,14 @@ def test_what_is_refused_of_a_run(run: RunFolder, arguments: tuple[str, ...], me
     assert said.err.count("\n") == 1 and not HERE.exists()
 
 
+def test_known_networks_that_nobody_named_are_left_out_where_none_is_so_small(run: RunFolder) -> None:
+    said = nas("versus", "runs/mine", "--seeds", "2", *SHORT)
+    assert said.code == 0, said.err
+    assert "reference/mobilenet_v2 is left out: no scale of 'mobilenet_v2' uses MACs <= 986,784" in said.out
+    assert "reference/efficientnet_b0 is left out: " in said.out and "against 1 baseline" in said.out
+    assert [one.name for one in read_verdict().standings] == ["network", "random"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -179,7 +179,9 @@ class NodeParser(ValueParser):
             return self._expand_block(block, item, place, context, name, in_stage)
         if block not in list_blocks():
             known = [*list_blocks(), *self.definitions, *FORMS]
-            raise SpaceError(place, "", f"unknown block '{block}'{suggest_word(block, known)}")
+            listed = ", ".join(sorted(set(known)))
+            hint = suggest_word(block, known, f"one of your own comes with --plugin FILE; allowed: {listed}")
+            raise SpaceError(place, "", f"unknown block '{block}'{hint}")
         arguments = get_block_arguments(block)
         values: dict[str, Value] = {}
         for key, inner in self._apply_replaced(item, context, arguments):

@@ -72,12 +72,15 @@ def make_leaving(
     config, card = manifest.config, manifest.data
     metric = config.recipe.metric
     tested, best = describe_value(metric, figures[FIELDS[metric]]), figures[name_column(metric)]
+    chosen = f"{best:.4f} on those to validate on"
+    if str(figures["tested_on"]).endswith("validation images"):
+        chosen = "by which the epoch was chosen"
     architecture = space.architecture()
     side = int(architecture.input_shape[1])
     facts = {
         "Network": manifest.origin,
         "This file": describe_cost(architecture.cost, architecture.input_shape, len(card.classes)),
-        "Score": f"{tested} on {figures['tested_on']} of {card.name}, {best:.4f} on those to validate on",
+        "Score": f"{tested} on {figures['tested_on']} of {card.name}, {chosen}",
         **describe_data(
             card, side, f"as {config.mode} training left them after epoch {figures['best_epoch']}"
         ),

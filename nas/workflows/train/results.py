@@ -62,7 +62,7 @@ def _read_test(session: TrainSession, heard: TrainObserver) -> Tested:
     if test is None:
         title = f"the {len(data.val_labels):,} validation images"
         images = datasets.resize_dataset(data, side).val_images
-        names = [f"validation {place}" for place in range(len(data.val_labels))]
+        names = data.val_names or [f"validation {place}" for place in range(len(data.val_labels))]
         return Tested(title, images, data.val_labels, names)
     every = np.arange(len(test.labels))
     resolution = session.config.data.resolution

@@ -128,9 +128,10 @@ def assemble(
     check_balance(config.recipe.balance, images.data)
     check_policy(config.recipe.policy, images.data)
     found = found.fit(config.input, data.channels, data.num_classes)
+    found = replace(found, network=replace(found.network, clock=found.space.clock))
     heard.doing("Scaling the baselines to the budget")
     budget = choose_budget(found, config)
-    contestants = tuple(list_contestants(found, config, budget))
+    contestants = tuple(list_contestants(found, config, budget, heard.noted))
     texts = {to_slug(one.name): dump_space(one.network) for one in contestants}
     if len(texts) < len(contestants):
         raise InputError("--baseline: two of the files have one name; give one of them another")
@@ -165,7 +166,7 @@ def _choose_images(data: ImageData, test: Source | None, config: VersusConfig, h
     rng = np.random.default_rng(config.seed)
     chosen = select_subset(test.labels, config.data.max_images, 0, rng)
     images, kept = datasets.read_test(test, chosen, data, data.resolution, heard.decoding, heard.noted)
-    whole = replace(data, val_images=images, val_labels=test.labels[kept])
+    whole = replace(data, val_images=images, val_labels=test.labels[kept], val_names=())
     return Images(whole, f"the {len(kept):,} test images of {data.name}", True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 from nas.cost import Interval
 from nas.data.config import DataConfig, choose_resolution
 from nas.errors import InputError
-from nas.measures import MACS, SHOWN, Budget, Measure
+from nas.measures import LATENCY, MACS, SHOWN, Budget, Measure
 from nas.runs.budget import BudgetKeys
 from nas.runs.comparison import BASELINES, RANDOM, VersusConfig
 from nas.runs.config import merge
@@ -105,31 +105,46 @@ def list_measures(budget: Budget) -> tuple[Measure, ...]:
     return tuple(dict.fromkeys((*SHOWN, *budget)))
 
 
-def list_contestants(found: Subject, config: VersusConfig, budget: Budget) -> list[Contestant]:
+def list_contestants(
+    found: Subject, config: VersusConfig, budget: Budget, noted: Callable[[str], None]
+) -> list[Contestant]:
     """Return the network, each baseline scaled to the budget, and the random members with a seed each.
 
-    Raises InputError for a baseline that is unknown or cannot be scaled.
+    Of the baselines that nobody named, those that cannot be scaled are left out, and `noted` is told so.
+    Raises InputError for another that is unknown or cannot be scaled.
     """
     seeds = tuple(range(config.seeds))
     side = scale_resolution(found.space, found.network, config.data.resolution)
     own = Contestant(NETWORK, found.network, seeds, side, found.origin)
     check_builds(own.network, own.resolution)
-    references = [_scale(name, own, budget) for name in config.references]
+    references = []
+    for name in config.references:
+        try:
+            references.append(_scale(name, own, budget))
+        except InputError as error:
+            if config.baselines != BASELINES:
+                raise InputError(f"--baseline {name}: {error}") from None
+            noted(f"{name} is left out: {error}.")
     return [own, *references, *_sample_members(found, config, budget)]
 
 
 def _scale(name: str, own: Contestant, budget: Budget) -> Contestant:
-    """Return a known network for the same images and classes, as large as the budget lets it be."""
+    """Return a known network for the same images and classes, as large as the budget lets it be.
+
+    Raises InputError for one that is unknown or cannot be scaled.
+    """
     like = own.network
-    try:
-        space = load_one(name, "networks are compared")
-        if max(space.input_sizes) != max(like.input_sizes):
-            space = fit_input(space, max(like.input_sizes)).space
-        solution = fill(replace(space, input=like.input, classes=like.classes), budget)
-        scaled = replace(own, name=name, network=solution.space, about=str(solution.scale))
-        check_builds(scaled.network, scaled.resolution)
-    except InputError as error:
-        raise InputError(f"--baseline {name}: {error}") from None
+    space = load_one(name, "networks are compared")
+    if LATENCY in budget:
+        raise InputError(
+            "latency is limited, and the run's table of it has no parts of other networks; to compare at "
+            "equal MACs name the run's best.yaml in place of the run"
+        )
+    if max(space.input_sizes) != max(like.input_sizes):
+        space = fit_input(space, max(like.input_sizes)).space
+    solution = fill(replace(space, input=like.input, classes=like.classes), budget)
+    scaled = replace(own, name=name, network=solution.space, about=str(solution.scale))
+    check_builds(scaled.network, scaled.resolution)
     return scaled
 
 
@@ -157,7 +172,7 @@ def _sample_member(
     """Return a member that can be trained, each with the same chance."""
     for _ in range(_SAMPLES):
         for choices in inside.sample(rng, 1):
-            member = space.resolve(choices)
+            member = replace(space.resolve(choices), clock=space.clock)
             side = scale_resolution(space, member, config.data.resolution)
             drawn = Contestant(name, member, (seed,), side, "drawn evenly")
             with suppress(InputError):
