@@ -3,13 +3,15 @@ when their trials begin anew."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import Fake, Heard, start
 
-from nas.study.records import TrialState
+from nas.study.records import Candidate, Trial, TrialState
+from nas.training.base import Parent
 
 if TYPE_CHECKING:
     from nas.execution.ray_trials import Trials
@@ -133,12 +135,12 @@ class Handle:
     """Takes an attribute, as the handle of an actor does."""
 
 
-def open_trials(tmp_path: Path, slots: int, trials: int) -> tuple[Trials, Heard]:
+def open_trials(tmp_path: Path, slots: int, trials: int, **options: Any) -> tuple[Trials, Heard]:
     from nas.execution.ray_metrics import MeteredObserver
     from nas.execution.ray_trials import Trials
     from nas.execution.ray_watch import Watch
 
-    s, heard = start(tmp_path, trials=trials)
+    s, heard = start(tmp_path, trials=trials, **options)
     metered = MeteredObserver(heard, s, {"run": "mine", "sampler": ""}, "192.0.2.2")
     watch = Watch("192.0.2.2:1", "192.0.2.2:2", "", lambda: None)
     return Trials(s, metered, lambda: slots, Fake(tmp_path / "log"), watch), heard
@@ -200,3 +202,24 @@ def test_a_trial_whose_parent_is_lost_on_the_way_begins_anew(tmp_path: Path) -> 
     assert dict(heard.study.count_deaths(1)) == {"machine": 1} and ask(trials, "c") is None
     trials.take_death("a", report("2.60", GREATEST))
     assert ask(trials, "c") == 1
+
+
+def test_a_trial_whose_parent_cannot_be_sent_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where memory is so full that a new mailbox is ended too."""
+    from ray.exceptions import OutOfMemoryError
+
+    from nas.execution.ray_mailbox import Post
+
+    def fail(post: Post, number: int, letter: Any) -> str:
+        raise OutOfMemoryError(report("2.60", SMALLER, actor=""))  # type: ignore[no-untyped-call]
+
+    def inherit(candidate: Candidate, trials: Sequence[Trial]) -> Parent | None:
+        return Parent(0, candidate.choices, b"") if candidate.number == 3 else None
+
+    monkeypatch.setattr(Post, "send", fail)
+    trials, heard = open_trials(tmp_path, slots=4, trials=4, inherit=inherit)
+    assert [ask(trials, name) for name in "abcd"] == [0, 1, 2, 3]
+    assert [trials.send_parent("a"), trials.send_parent("d")] == ["", None]
+    assert dict(heard.study.count_deaths(3)) == {"machine": 1} and ask(trials, "e") is None
+    trials.take_death("a", report("2.60", GREATEST))
+    assert [ask(trials, "e"), ask(trials, "f")] == [3, 0]
