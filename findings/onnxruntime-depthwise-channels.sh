@@ -6,13 +6,16 @@
 #   68, 72 or 80 at most. Widths such as 58 and 122, those of ShuffleNetV2, or 30, of a pruned network, are no worse than others.
 # Seen: a depthwise convolution leaves ONNX Runtime's layout of blocks where its channels are no multiple of 4, and each channel
 #   is a product of its own over columns that are copied out: 3 x 3 takes 4 times as long as with 68 channels, 5 x 5 8 times, 7 x 7
-#   10 times. Of a chain with 1 x 1 convolutions between, which most networks are, the whole takes 2 to 5 times as long. Dense
-#   convolutions of such channels lose a third at most. OpenVINO takes as long for 66 as for 68.
+#   10 times. Of a chain with 1 x 1 convolutions between, which most networks are, the whole takes 2 to 5 times as long.
+#   OpenVINO takes as long for 66 as for 68.
 # Way out: a multiple of 4 channels wherever a depthwise convolution is; a few channels more are faster there.
 #
-# Prints times per kernel and channels; exits with 1 where 66 channels take less than 3 times as long as 68.
+# Prints times per kernel and channels; exits with 1 where in ONNX Runtime 66 channels take less than 3 times as long as 68 by 5 x 5
+#   or 7 x 7, less than 2 times by 3 x 3 or less than 1.4 times in a chain, and where in OpenVINO they take twice as long in one of
+#   these; with 2 on a CPU without AVX-512, where this was not looked at.
 set -euo pipefail
 
+grep -qw avx512f /proc/cpuinfo || { echo "no AVX-512 here: not looked at"; exit 2; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
@@ -100,8 +103,8 @@ for name, load in (("onnxruntime", load_onnx), ("openvino", load_openvino)):
             told = "with 1 x 1 between" if chain else "by themselves"
             print(f"{name} {kernel} x {kernel} {told}:", ", ".join(f"{one:.3f}" for one in least.values()),
                   f"66 against 68: {ratio:.1f}")
-            if not chain and kernel > 3:
-                held.append(ratio > 3 if name == "onnxruntime" else ratio < 2)
+            least_ratio = 1.4 if chain else 2 if kernel == 3 else 3
+            held.append(ratio >= least_ratio if name == "onnxruntime" else ratio < 2)
 sys.exit(not all(held))
 PYTHON
 ORT_DISABLE_TELEMETRY=1 CI=true HOME="$folder" "$folder/venv/bin/python" channels.py

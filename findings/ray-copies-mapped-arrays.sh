@@ -22,6 +22,7 @@ cat > program.py <<'PYTHON'
 """Take one data set from Ray's object store in several workers, in several forms."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -48,7 +49,13 @@ images = rng.integers(0, 255, (20_000, 64, 64), np.uint8)
 np.save("images.npy", images)
 mapped = np.load("images.npy", mmap_mode="r")
 size = images.nbytes / MIB
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=700 * MIB)
+ray.init(
+    num_cpus=1,
+    include_dashboard=False,
+    log_to_driver=False,
+    object_store_memory=700 * MIB,
+    _temp_dir=str(Path("ray").absolute()),  # whose session folder Ray leaves
+)
 print(f"ray {ray.__version__}, numpy {np.__version__}; {size:.0f} MiB of images, {WORKERS} workers")
 found = {}
 for name, array in {
@@ -75,4 +82,4 @@ PYTHON
 
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check ray==2.60.0 numpy==2.4.6 psutil==7.2.2
-venv/bin/python program.py
+RAY_USAGE_STATS_ENABLED=0 venv/bin/python program.py

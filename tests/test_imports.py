@@ -21,7 +21,7 @@ ORDER = [
     "latency", "loggers", "inherit", "data", "training", "samplers", "study", "execution", "runs", "plots",
     "workflows", "serving", "report", "steps", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
-RAY = ("start", "executor", "train", "trials", "worker", "metrics", "deaths", "jobs")
+RAY = ("start", "executor", "train", "trials", "worker", "mailbox", "metrics", "deaths", "jobs")
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
 HEAVY = {"torch", "torchvision", "ray", "optuna", "sklearn", "networkx"}

@@ -73,16 +73,28 @@ _GOING_S = 1.0
 _LOOK_S = 0.1
 
 
-def is_crowded_out(report: str) -> bool:
+def is_crowded_out(report: str, has_begun: bool) -> bool:
     """Return whether Ray ended a worker as the memory of its machine was nearly full, and not by the trial on
-    it: another process had more by the report, or no trial had begun. Whom Ray ends it chooses by when they
-    began, so that one that allocates without end takes its neighbours with it."""
+    it: another worker had more by the report, or no trial had begun. Whom Ray ends it chooses by when they
+    began, so that one that allocates without end takes its neighbours with it.
+
+    Processes that are none of Ray's do not count, as a driver or a database has what it has. A report that
+    does not tell what the worker had blames nobody."""
     if not _ENDED_BY_RAY.search(report):
         return False
+    process = _find_ended(report)
+    rows = re.findall(r"(?:^|, )(\d+)\t([\d.]+)\t(ray::)?", report, re.M)
+    used = {pid: float(gigabytes) for pid, gigabytes, is_ray in rows if is_ray or pid == process}
+    return not has_begun or process not in used or used[process] < max(used.values())
+
+
+def _find_ended(report: str) -> str | None:
+    """Return the process of the worker that Ray ended, by its actor, or as the only one: Ray names several
+    since 2.56."""
     actor = re.search(r"^\s*actor_id: (\w+)", report, re.M)  # of a worker that has started
-    process = actor and re.search(rf"{actor[1]}\b.*pid=(\d+)", report)
-    used = {pid: float(gigabytes) for pid, gigabytes in re.findall(r"^(\d+)\t([\d.]+)\t", report, re.M)}
-    return not process or used.get(process[1], 0.0) < max(used.values(), default=0.0)
+    process = actor and re.search(rf"{actor[1]}\b.*?\bpid=(\d+)", report)
+    process = process or re.search(r"where the (?:task|lease) \(.*?\bpid=(\d+)", report)
+    return process[1] if process else None
 
 
 def may_have_run_out(report: str) -> bool:
@@ -119,8 +131,12 @@ def describe_loss(report: str) -> str:
 
 
 def _describe_full(report: str) -> str:
-    words = re.search(r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report)
-    full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
+    used = re.search(r"Memory on the node .*? was ([\d.]+GB.*?) \(", report)
+    allowed = re.search(
+        r"exceeded threshold of \S+ \(([\d.]+%)|exceeds the memory usage threshold of (\d+(?:\.\d+)?)", report
+    )
+    share = allowed and (allowed[1] or f"{float(allowed[2]):.1%}")
+    full = f", {used[1]}, and Ray allows {share} of it" if used and share else ""
     return f"Ray ended its process, as the memory of its machine was nearly full{full}"
 
 

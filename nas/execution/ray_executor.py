@@ -157,9 +157,8 @@ class RayExecutor:
         )
 
     def _tune(self, trials: Trials, evaluator: Evaluator) -> None:
-        given = {"evaluator": evaluator, "threads": self._threads, "mailbox": trials.mailbox}
         try:
-            sent = tune.with_parameters(Worker, **given)
+            sent = tune.with_parameters(Worker, evaluator=evaluator, threads=self._threads)
         except (ray.exceptions.RayError, OSError):
             raise
         except Exception as error:  # whatever a user's object raises when it is pickled

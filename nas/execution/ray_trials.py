@@ -6,22 +6,19 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import nas.execution.ray_start  # noqa: F401  # its settings come first
 
 # isort: split
-import ray
 from ray import tune
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
 from nas.execution.base import MACHINE, PROCESS, AttemptStep, TrialQueue, ask_for_trial, take_death, tell
@@ -32,7 +29,7 @@ from nas.execution.ray_deaths import (
     is_crowded_out,
     may_have_run_out,
 )
-from nas.execution.ray_mailbox import Mailbox
+from nas.execution.ray_mailbox import MAILBOX_LOST, Post
 from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
 from nas.execution.ray_worker import WEIGHTS, WorkerPlace
@@ -60,9 +57,10 @@ class Trials:
         self._running: dict[str, Candidate] = {}
         self._weights: dict[str, bytes] = {}
         self._again: list[Candidate] = []
+        self._crowded: list[Candidate] = []
         self._count_slots = count_slots
         self.slots, self._counted = count_slots(), time.monotonic()
-        self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
+        self._post = Post()
 
     def ask(self, trial_id: str) -> Candidate | None:
         """Return the next network to train, None where there is none now. Raises Abort as `_tell`."""
@@ -70,10 +68,10 @@ class Trials:
         self._check_queue()
         if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks ten times a second
             self.slots, self._counted = self._count_slots(), time.monotonic()
-        if len(self._running) >= self.slots:
+        if len(self._running) >= self.slots or (self._crowded and not self._again):
             return None
         began, is_new = time.monotonic(), not self._again
-        candidate = ask_for_trial(self._queue, self._observer) if is_new else self._again.pop()
+        candidate = ask_for_trial(self._queue, self._observer) if is_new else self._again.pop(0)
         if candidate is not None:
             self._running[trial_id] = candidate
             self._observer.note_ask(candidate, time.monotonic() - began if is_new else None, self.slots)
@@ -82,19 +80,25 @@ class Trials:
     @property
     def has_more(self) -> bool:
         """Whether a worker that is free will have a trial."""
-        return bool(self._again) or (not self._queue.exhausted and self._queue.remaining > 0)
+        has_new = not self._queue.exhausted and self._queue.remaining > 0
+        return bool(self._again) or (has_new and not self._crowded)
 
     @property
     def finished(self) -> bool:
         """A trial that runs may yet have to start anew."""
         return not (self._running or self._again) and (self._queue.exhausted or not self._queue.remaining)
 
-    def send_parent(self, candidate: Candidate) -> bool:
-        """Put the weights that a trial starts from where its worker finds them, if it starts from any."""
+    def send_parent(self, trial_id: str) -> str | None:
+        """Put the weights that a trial starts from where its worker finds them. Return the name of that
+        mailbox, "" where it starts from none, None where it has none now: the trial is begun later."""
+        candidate = self._running[trial_id]
         parent = self._queue.find_parent(candidate)
-        if parent is not None:
-            ray.get(self._mailbox.put.remote(candidate.number, parent))
-        return parent is not None
+        try:
+            return self._post.send(candidate.number, parent) if parent is not None else ""
+        except MAILBOX_LOST as error:
+            del self._running[trial_id]
+            self._take_loss(candidate, partial(describe_loss, f"{error}"))
+            return None
 
     def label(self, candidate: Candidate) -> str:
         return self._observer.label(candidate)
@@ -110,10 +114,17 @@ class Trials:
         if WEIGHTS in result:
             self._weights[trial_id] = result.pop(WEIGHTS).content
 
-    def take_step(self, trial_id: str, step: AttemptStep, place: WorkerPlace) -> bool:
-        """Take a step, trained at a place. Return whether the trial goes on."""
+    def take_step(self, trial_id: str, step: AttemptStep | None, place: WorkerPlace) -> bool:
+        """Take a step, trained at a place; None where what the trial was to start from is lost. Return
+        whether the trial goes on."""
         candidate = self._running.get(trial_id)
         if candidate is None:  # Tune calls a trial complete that it was told to stop
+            return False
+        if step is None:
+            del self._running[trial_id]
+            self._take_loss(
+                candidate, lambda: "the weights that it was to start from were lost with a process of Ray"
+            )
             return False
         if step.epoch:
             self._epochs[trial_id] = step.epoch.epoch
@@ -121,13 +132,18 @@ class Trials:
         goes_on = self._tell(candidate, step, lambda: self._weights.pop(trial_id))
         if not goes_on:
             del self._running[trial_id]
+            self._make_room()
         return goes_on
 
     def take_death(self, trial_id: str, report: str) -> None:
         candidate = self._running.pop(trial_id)
+        if is_crowded_out(report, trial_id in self._began):
+            self._take_loss(candidate, partial(describe_loss, report))
+            return
+        self._make_room()
         limit = find_time_limit(self._evaluator, candidate.number)
         taken_s = time.monotonic() - self._began.get(trial_id, math.inf)
-        is_lost = has_lost_machine(report) or is_crowded_out(report)
+        is_lost = has_lost_machine(report)
         if limit and taken_s >= extend_limit(limit) and not is_lost and may_have_run_out(report):
             text = f"{limit:g} s were over in epoch {self._epochs.get(trial_id, 0) + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
@@ -135,11 +151,30 @@ class Trials:
             return
         # A machine that goes is no fault of the network at first sight.
         describe = partial(describe_loss if is_lost else describe_death, report)
-        died = take_death(self._queue, candidate.number, MACHINE if is_lost else PROCESS, describe)
+        self._take_end(candidate, MACHINE if is_lost else PROCESS, describe, self._again)
+
+    def _take_loss(self, candidate: Candidate, describe: Callable[[], str]) -> None:
+        """Take it that a trial has ended as memory was full, by no doing of its own. It is begun anew once
+        there may be room: Ray ends first what began last, whatever that has."""
+        self._take_end(candidate, MACHINE, describe, self._crowded)
+        if not self._running:
+            self._make_room()
+
+    def _take_end(
+        self, candidate: Candidate, what: str, describe: Callable[[], str], later: list[Candidate]
+    ) -> None:
+        """Take a death, and put the trial where it is begun anew from, unless it has failed by it."""
+        died = take_death(self._queue, candidate.number, what, describe)
         if died is None:
-            self._again.append(candidate)
+            later.append(candidate)
         else:
             self._tell(candidate, AttemptStep(failure=died), bytes)
+
+    def _make_room(self) -> None:
+        """Have those that were crowded out begin anew, as another trial has ended, or none is left: the
+        oldest of them first, as Ray has ended it last."""
+        self._again += reversed(self._crowded)
+        self._crowded.clear()
 
     def _tell(self, candidate: Candidate, step: AttemptStep, weights: Callable[[], bytes]) -> bool:
         """Do as `tell` does. Raises Abort where the queue gives up: other trials are under way."""
@@ -150,12 +185,6 @@ class Trials:
     def _check_queue(self) -> None:
         if self._queue.given_up:
             raise Abort
-
-    @cached_property
-    def _mailbox(self) -> Any:
-        """On this node; workers find it by its name."""
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        return ray.remote(Mailbox).options(name=self.mailbox, num_cpus=0, scheduling_strategy=here).remote()
 
 
 _COUNT_S = 1.0
@@ -175,10 +204,12 @@ class QueueSearcher(Searcher):
             if candidate is not None:
                 # A list of pairs, for Tune gives a meaning of its own to some names in a config.
                 choices = [*candidate.choices.items()]
-                inherits = self.trials.send_parent(candidate)
+                mailbox = self.trials.send_parent(trial_id)
+                if mailbox is None:
+                    return None
                 label = self.trials.label(candidate)
                 number = candidate.number
-                return {"number": number, "choices": choices, "inherits": inherits, "label": label}
+                return {"number": number, "choices": choices, "mailbox": mailbox, "label": label}
             return Searcher.FINISHED if self.trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

@@ -17,6 +17,7 @@ import ray
 from ray import tune
 
 from nas.execution.base import Attempt, AttemptStep
+from nas.execution.ray_mailbox import take_letter
 from nas.execution.ray_metrics import harmless, to_ascii
 from nas.execution.worker_process import prepare_process
 from nas.importing import release_children
@@ -54,12 +55,11 @@ class Worker(tune.Trainable):
         return f"{self._label.rpartition('/')[0]} worker"
 
     def setup(  # type: ignore[override]  # `with_parameters` gives the others
-        self, config: dict[str, Any], evaluator: Evaluator, threads: int, mailbox: str
+        self, config: dict[str, Any], evaluator: Evaluator, threads: int
     ) -> None:
         release_children()
         prepare_process(threads)
         self._evaluator = evaluator
-        self._mailbox = mailbox
         self._node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self.reset_config(config)
 
@@ -69,8 +69,11 @@ class Worker(tune.Trainable):
         self._number = new_config["number"]
         self._label = new_config["label"]
         _measure_gpu_anew()
-        letters = [ray.get_actor(self._mailbox).take.remote(self._number)] if new_config["inherits"] else []
-        (parent,) = ray.get(letters) or [None]
+        mailbox = new_config["mailbox"]
+        try:
+            parent = take_letter(mailbox, self._number) if mailbox else None
+        except LookupError:
+            return True  # the first step says so
         self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
         limit = find_time_limit(self._evaluator, self._number)
         self._allowed_s = extend_limit(limit) if limit else None
@@ -78,7 +81,8 @@ class Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        assert self._attempt is not None
+        if self._attempt is None:  # as what it was to start from is lost
+            return {"done": True, "step": None, "place": WorkerPlace(self._node, None)}
         step = self._train_epoch(self._attempt)
         self._note(step)
         told: dict[str, Any] = {

@@ -16,7 +16,7 @@ from nas.errors import InputError, NasError, suggest_word
 from nas.exporters import list_suffixes
 from nas.files import check_regular, find_way_out, read_text, scratch_folder, write_atomically
 from nas.runs.common import check_folder_name
-from nas.runs.holder import Holder, find_holder, lock_within, make_mark, name_standing_file, read_mark
+from nas.runs.holder import Holder, find_holder, hold_lock, make_mark, name_standing_file, read_mark
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -243,8 +243,7 @@ class RunFolder:
         with ExitStack() as held:
             held.callback(os.close, descriptor)
             try:
-                if not lock_within(descriptor, wait_s):
-                    held.enter_context(_make_standing_lock(file, wait_s))
+                hold_lock(file, descriptor, wait_s, held)
             except TimeoutError:
                 raise InputError(
                     f"{self.path}: another process is {self.WORK} in it; wait for it, or stop it first. "
@@ -257,7 +256,11 @@ class RunFolder:
                 ) from None
             except OSError as error:
                 raise self._explain_unwritable(error) from None
-            if os.fstat(descriptor).st_nlink == 1:  # else it is a file elsewhere too
+            links = os.fstat(descriptor).st_nlink
+            if links == 0:  # who held it has removed it, and another may make a new one
+                held.close()
+                held.enter_context(self.locked(wait_s))
+            elif links == 1:  # else it is a file elsewhere too
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, make_mark().encode())
             self._remove_parts()
@@ -357,14 +360,6 @@ _BESIDE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp")
 """The name of a run folder that is being made."""
 _PART = re.compile(r"\..+\.[0-9]+\.tmp")
 """The name of a file that is being written."""
-
-
-def _make_standing_lock(file: Path, wait_s: float) -> Any:
-    """Return a context in which a file stands for the lock of another. Entering it raises TimeoutError where
-    a process that lives, or one of another machine, has made that file, and keeps it for so long."""
-    from filelock import SoftFileLock
-
-    return SoftFileLock(name_standing_file(file), timeout=wait_s)
 
 
 def _check_entry(entry: Path, inside: str) -> None:

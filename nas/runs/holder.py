@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +87,20 @@ def holds_lock(pid: int, file: Path) -> bool:
     return False
 
 
-def lock_within(descriptor: int, wait_s: float) -> bool:
+def hold_lock(file: Path, descriptor: int, wait_s: float, held: ExitStack) -> None:
+    """Lock an open file until the end of `held`, trying for so long. Where there are no locks, another file
+    stands for it.
+
+    Raises BlockingIOError where another process holds it, TimeoutError where a process that lives, or one of
+    another machine, has made that file.
+    """
+    if not _lock_within(descriptor, wait_s):
+        from filelock import SoftFileLock
+
+        held.enter_context(SoftFileLock(name_standing_file(file), timeout=wait_s))
+
+
+def _lock_within(descriptor: int, wait_s: float) -> bool:
     """Lock an open file as `lock` does, trying for so long; for a moment at least, in which a reader may have
     a share of the lock."""
     until = time.monotonic() + max(wait_s, _MOMENT_S)

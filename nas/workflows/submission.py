@@ -168,15 +168,15 @@ def _submit_whole(send: Callable[[], None], submitted: Submitted) -> None:
         except BaseException as error:
             sent.set_exception(error)
 
-    Thread(target=send_apart, daemon=True).start()
     try:
+        Thread(target=send_apart, daemon=True).start()
         sent.result()
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):
             wait([sent], _SENT_S)
-        if sent.done():
+        if is_received := sent.done():
             sent.result()
-        raise SendingStopped(submitted, sent.done()) from None
+        raise SendingStopped(submitted, is_received) from None
 
 
 class _SendingFolder(RunFolder):
@@ -191,13 +191,16 @@ def _sending(path: Path, jobs: Any, name: str | None) -> Iterator[ClusterJob]:
         raise RunExists(f"{path}: another submission has just made it; submit again")
     make_folder(path)
     folder = _SendingFolder(path)
-    with folder.locked():
-        try:
-            yield _note_job(path, jobs)
-        finally:
-            folder.lock_file.unlink(missing_ok=True)
-            with suppress(OSError):  # its job is noted in it
-                path.rmdir()
+    try:
+        with folder.locked():
+            try:
+                yield _note_job(path, jobs)
+            finally:
+                with suppress(OSError):  # as of a file that is open, on Windows
+                    folder.lock_file.unlink(missing_ok=True)
+    finally:  # without the lock, or what stands for it
+        with suppress(OSError):  # its job is noted in it
+            path.rmdir()
 
 
 def _find_place(runs: Path, name: str | None, like: str) -> Path:

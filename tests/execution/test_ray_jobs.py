@@ -14,10 +14,11 @@ import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from clusters import Cluster, descendants, free_port, wait_until
@@ -28,9 +29,9 @@ from nas import __version__
 from nas.errors import InputError, NasError
 from nas.runs.config import SearchConfig
 from nas.runs.config_file import read_config
-from nas.runs.folder import RunExists
+from nas.runs.folder import RunExists, RunFolder
 from nas.runs.job import ClusterJob
-from nas.workflows.submission import _sending
+from nas.workflows.submission import SendingStopped, Submitted, _sending, _submit_whole
 
 OWN = """
 import time
@@ -294,6 +295,84 @@ def test_a_run_that_another_submission_has(tmp_path: Path) -> None:
     with pytest.raises(RunExists, match=told), _sending(path, jobs, "mine"):
         pass
     assert [file.name for file in path.iterdir()] == ["job.yaml"]
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_nothing_is_left_of_a_submission_that_came_to_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_locks: bool
+) -> None:
+    """A folder that is left would keep the name; where there are no locks, a file in it stands for one."""
+    from nas.execution.ray_jobs import Jobs
+
+    path, jobs = tmp_path / "mine", Jobs.__new__(Jobs)
+    jobs.address = "http://two:8265"
+    if not has_locks:
+        monkeypatch.setattr("nas.runs.holder._lock_within", lambda descriptor, wait_s: False)
+    with pytest.raises(NasError, match="no answer"), _sending(path, jobs, "mine"):
+        assert (path / ".lock.held").exists() != has_locks
+        ClusterJob.remove(path)
+        raise NasError("no answer")
+    assert not path.exists()
+
+
+def test_a_lock_that_cannot_be_removed_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an open file on Windows: the job is sent."""
+    from nas.execution.ray_jobs import Jobs
+
+    path, jobs = tmp_path / "mine", Jobs.__new__(Jobs)
+    jobs.address = "http://two:8265"
+    unlink = Path.unlink
+
+    def refuse(file: Path, missing_ok: bool = False) -> None:
+        if file.name == ".lock":
+            raise PermissionError(13, "it is open")
+        unlink(file, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with _sending(path, jobs, "mine"):
+        pass
+    assert sorted(file.name for file in path.iterdir()) == [".lock", "job.yaml"]
+
+
+def test_ctrl_c_while_the_sending_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Thread):
+        def start(self) -> None:
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.workflows.submission.Thread", Interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        _submit_whole(lambda: None, Submitted(RunFolder(tmp_path), "nas-mine-00000000", None))
+    assert isinstance(stopped.value, SendingStopped) and stopped.value.is_received
+
+
+def test_a_sending_that_fails_as_it_is_left_is_not_received(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Event()
+
+    class FailsOnceAsked(Future[None]):
+        def done(self) -> bool:
+            is_done = super().done()
+            asked.set()
+            while not super().done():
+                time.sleep(0.01)
+            return is_done
+
+        def result(self, timeout: float | None = None) -> None:
+            if not asked.is_set():
+                raise KeyboardInterrupt
+            super().result(timeout)
+
+    def fail() -> None:
+        asked.wait()
+        raise NasError("no answer")
+
+    monkeypatch.setattr("nas.workflows.submission.Future", FailsOnceAsked)
+    monkeypatch.setattr("nas.workflows.submission._SENT_S", 0.05)
+    with pytest.raises(SendingStopped) as stopped:
+        _submit_whole(fail, Submitted(RunFolder(tmp_path), "nas-mine-00000000", None))
+    assert not stopped.value.is_received
 
 
 def test_a_run_folder_that_names_no_job(tmp_path: Path) -> None:

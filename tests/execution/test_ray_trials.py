@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dying import Dying
-from fakes import EPOCHS, INFINITE, MISUSES, Fake, Heard, check_infinite, check_misuse, infinite_faults, start
+from fakes import (
+    EPOCHS,
+    INFINITE,
+    MISUSES,
+    Fake,
+    Heard,
+    breed,
+    check_infinite,
+    check_misuse,
+    infinite_faults,
+    start,
+)
 from toys import ToySpace, asked
 
 from nas.errors import InputError
@@ -97,6 +108,35 @@ def test_tune_writes_no_weights_into_the_texts_that_it_makes_of_results(
     assert len(texts) == 2 * EPOCHS and sum("SentWeights" in text for text in texts) == 2
     assert not any('"dtype":"F32"' in text for text in texts)  # the head of a file of weights
     assert set(heard.kept) == {0, 1}
+
+
+def test_a_mailbox_that_dies_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is full Ray may end it, before a worker has taken what was sent."""
+    import ray
+
+    from nas.execution.ray_mailbox import Post
+
+    sent: list[tuple[int, str]] = []
+    send = Post.send
+
+    def kill_first(post: Post, number: int, letter: Any) -> str:
+        name = send(post, number, letter)
+        if not sent:
+            ray.kill(ray.get_actor(name))
+        sent.append((number, name))
+        return name
+
+    monkeypatch.setattr(Post, "send", kill_first)
+    s, heard = start(tmp_path, trials=6, sampler="evolution", inherit=breed)
+    make_executor(concurrency=1).run(s, Fake(tmp_path / "log"), heard)
+    local_folder = tmp_path / "local"
+    local_folder.mkdir()
+    local, heard_locally = start(local_folder, trials=6, sampler="evolution", inherit=breed)
+    LocalExecutor().run(local, Fake(tmp_path / "log"), heard_locally)
+    assert list(s.trials) == list(local.trials) and heard.kept == heard_locally.kept
+    assert [number for number, _ in sent] == [3, 3, 4, 5]
+    assert len({name for _, name in sent}) == 2 and sent[1][1] == sent[3][1] != sent[0][1]
+    assert dict(s.count_deaths(3)) == {"machine": 1}
 
 
 def test_a_trial_that_hangs_is_ended_on_ray(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -57,6 +58,34 @@ def test_a_holder_of_another_machine_and_one_of_no_name(tmp_path: Path) -> None:
                 RunFolder(tmp_path).locked(),
             ):
                 pass
+
+
+def test_a_lock_that_its_holder_removes_holds_nothing(tmp_path: Path) -> None:
+    """Who waited for it has a file that is gone, and a third would make another."""
+    folder = RunFolder(tmp_path)
+    taken, done = Event(), Event()
+
+    def wait() -> None:
+        with folder.locked(wait_s=20):
+            taken.set()
+            done.wait(20)
+
+    waiting = Thread(target=wait)
+    with folder.locked():
+        waiting.start()
+        while len(_open_files(folder.lock_file)) < 2:
+            time.sleep(0.01)
+        folder.lock_file.unlink()
+    assert taken.wait(20)
+    with pytest.raises(InputError, match="is searching in it"), folder.locked():
+        pass
+    done.set()
+    waiting.join()
+
+
+def _open_files(file: Path) -> list[Path]:
+    """The descriptors of this process that are of a file."""
+    return [entry for entry in Path("/proc/self/fd").iterdir() if os.path.realpath(entry) == str(file)]
 
 
 def test_a_file_that_stands_for_the_lock(tmp_path: Path) -> None:

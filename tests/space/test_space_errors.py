@@ -123,6 +123,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("network:\n- conv: {out: {fixed: [8, 16]}}", "2: conv.out: [8, 16] is not a number of channels; channels are a whole number from 1 to 1,000,000"),
         ("defaults: {batch_norm: {eps: [0.1, 0.2]}}\nnetwork: [max_pool]", "1: defaults.batch_norm.eps: [0.1, 0.2] is not a positive number"),
         ("blocks: {b: {args: {n: [8, 16]}, body: [conv: {out: $n}]}}\nnetwork: [b]", "1: b.conv.out: [8, 16] is not a number of channels; channels are a whole number from 1 to 1,000,000"),
+        ("blocks: {b: {args: {n: 8}, body: [conv: {out: $n}]}}\nnetwork: [b: {n: [8, 16]}]", "1: b.conv.out: [8, 16] is not a number of channels; channels are a whole number from 1 to 1,000,000; to leave it open, write {choice: [8, 16]}"),
+        ("blocks: {a: {args: {m: [8, 16]}, body: [b: {n: $m}]}, b: {args: {n: 8}, body: [conv: {out: $n}]}}\nnetwork: [a]", "1: a.b.conv.out: [8, 16] is not a number of channels; channels are a whole number from 1 to 1,000,000"),
         ("network:\n- stage: {name: s, depth: 2, block: {conv: {out: {layers: [8, [8, 16]]}}}}", "2: s.layer2.out: [8, 16] is not a number of channels; channels are a whole number from 1 to 1,000,000; to leave it open, write {choice: [8, 16]}"),
         ("network:\n- conv: {out: [8, a]}", "2: conv.out: [8, 'a'] is not a number of channels; channels are a whole number from 1 to 1,000,000"),
         ("network:\n- stage: {depth: [1, 2, 3], block: {conv: {out: 3}}}", "2: stage.depth: [1, 2, 3] is not a depth; a depth is a whole number of layers from 1 to 1,000; to leave it open, write {choice: [1, 2, 3]}"),

@@ -212,19 +212,24 @@ class NodeParser(ValueParser):
         reject_unknown(item, ["name", *declared], context.path)
         item = self._apply_replaced(item, context, declared)
         bound: dict[str, Value] = {}
+        preset: set[str] = set()
         for key, default in declared.items():
             given = item.entries.get(key)
             if given is not None:
                 bound[key] = self.parse_value(given, context.at(key), None)
+                if isinstance(given, Scalar) and given.value in {f"${one}" for one in context.preset}:
+                    preset.add(key)
             elif key in self.defaults.get(block, {}):
                 bound[key] = self.defaults[block][key][0]
             elif key in context.implied and in_stage:
                 bound[key] = replace(context.implied[key], implicit=False)
             else:
                 bound[key] = to_plain(default, f"blocks.{block}.args.{key}")
+                preset.add(key)
                 if bound[key] is None:
                     raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
-        inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
+        expanding = (*context.expanding, block)
+        inside = replace(context, arguments=bound, preset=frozenset(preset), expanding=expanding)
         reject_name(body, context, "a block's only node takes the block's name")
         if name is not None and not isinstance(body, Listing) and get_block(body) not in self.definitions:
             body = Listing((body,), body.place)  # so that all inside is named by the place that it has

@@ -28,7 +28,8 @@ def get_kind(annotated: Any) -> Kind:
 class Context:
     """Place in a space: the path that names choices, the stages or the cell around, the block's arguments.
 
-    `takes_choice`: whether a choice may be written here.
+    `takes_choice`: whether a choice may be written here. `preset`: the arguments that have the value that the
+    block's definition gives, where none may.
     """
 
     path: str = ""
@@ -37,6 +38,7 @@ class Context:
     arguments: MappingABC[str, Value] = field(default_factory=dict)
     expanding: tuple[str, ...] = ()
     takes_choice: bool = True
+    preset: frozenset[str] = frozenset()
 
     def at(self, name: str) -> Context:
         """Return the context one step inside."""
@@ -70,8 +72,8 @@ class ValueParser:
             return self._parse_key(item, context, kind)
         value = to_plain(item, context.path)
         if isinstance(value, str) and value.startswith("$"):
-            value = self._parse_argument(value[1:], item.place, context)
-            context = replace(context, takes_choice=False)  # whose default is plain
+            name, value = value[1:], self._parse_argument(value[1:], item.place, context)
+            context = replace(context, takes_choice=context.takes_choice and name not in context.preset)
         return self.check_kind(value, context, kind, item.place)
 
     def check_kind(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
