@@ -130,10 +130,10 @@ class ProcessTimer:
         """Return the nanoseconds of a network, as `compute_latency` makes them of its rounds."""
         points = [choices, *(point for point, _ in self._references)]
         networks = [Piece.of(self._space.architecture(point)).to_data() for point in points]
-        ask = self._worker = self._worker or self._start()
         try:
-            own, *others = ask({"networks": networks})["seconds"]
-        except NasError:
+            self._worker = self._worker or self._start()
+            own, *others = self._worker({"networks": networks})["seconds"]
+        except Exception:  # what closes it may close its pipes as they are read
             with self._opening:
                 if self._closed:
                     raise Closed from None

@@ -115,8 +115,8 @@ def test_a_neighbour_of_a_trial_that_allocates_without_end_is_not_blamed(
     hoarder, neighbour = s.trials
     assert re.fullmatch(rf"worker_died: 2 times; {FULL}, and Ray allows [\d.]+% of it", str(hoarder.failure))
     assert neighbour.state is TrialState.COMPLETE
-    deaths = s.count_deaths(1)
-    assert deaths["process"] == 1 and deaths["machine"] >= 1, deaths
+    # its own; how often Ray ends it besides depends on what else the machine does
+    assert s.count_deaths(1)["process"] == 1
 
 
 def test_every_fault_of_the_page_has_its_test_and_its_row(faults: ModuleType) -> None:

@@ -189,7 +189,7 @@ def test_the_command() -> None:
     assert said.code == 0, said
     head, *rows = (line.split() for line in said.out.splitlines() if line.strip() and "\u2500" not in line)
     assert head == ["network", "MACs", "params", "naswot", "synflow"]
-    assert [row[0] for row in rows] == ["lenet5", "squeezenet1_1"]
+    assert [row[0] for row in rows] == ["reference/lenet5", "reference/squeezenet1_1"]
     alone = nas("score", "reference/lenet5", *flags)
     assert rows[0] in [line.split() for line in alone.out.splitlines()]
     other = nas("score", "reference/lenet5", *flags, "--seed", "1")
