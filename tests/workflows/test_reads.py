@@ -84,7 +84,7 @@ def test_a_longer_search_reads_nothing_more() -> None:
 
 def test_a_resume_reads_its_folder_once() -> None:
     """Its study is read before anything begins, and again by the one who writes it. The config is made as the
-    folder has it, and with what is changed. The command looks for the run's plugins before torch is loaded."""
+    folder has it, and with what is changed. The command looks for plugins before torch is loaded."""
     assert nas("search", "tiny.yaml", "--name", "mine", "--trials", "2", *FLAGS).code == 0
     found = reads("resume", "runs/mine", "--trials", "3")
     assert found == {"run.yaml": 2, "manifests": 2, "configs": 3, "storages": 2, "spaces": 1}
