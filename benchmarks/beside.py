@@ -24,7 +24,7 @@ import numpy as np
 import nas
 from nas.graph.piece import Piece
 from nas.latency.pieces import time_pieces
-from nas.latency.table import find_references
+from nas.latency.table import REFERENCES, find_references
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.workflows.latency import ROUNDS
@@ -67,7 +67,8 @@ def main() -> None:
         seconds = []
         with _trainings(trainings, args.space):
             for point, then in known.values():
-                others = find_references(space, table, then, but=point)
+                near = find_references(space, table, then)
+                others = [one for one in near if one[0] != point][:REFERENCES]
                 networks = [Piece.of(space.architecture(p)) for p in (point, *(p for p, _ in others))]
                 begun = time.monotonic()
                 times = time_pieces(networks, args.runtime, 1, ROUNDS, 1, (), _say).times

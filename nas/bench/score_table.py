@@ -216,8 +216,9 @@ def _make_misfit_error(path: Path, space: Space, missing: list[str], unknown: li
 
 
 def _name_some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(f"'{name}'" for name in names[:5]) + more
+    most = 5
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"'{name}'" for name in names[:most]) + more
 
 
 def _parse_option(path: Path, row: _TableRow, name: str, options: tuple[Option, ...]) -> Option:

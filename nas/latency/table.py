@@ -258,20 +258,18 @@ def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choice
     return found
 
 
-def find_references(
-    space: Space, table: LatencyTable, near_s: float, *, but: Choices | None = None
-) -> list[tuple[Choices, float]]:
-    """Return networks of a table with the seconds that they took when it was made, a few that are nearest to
-    a time; none where they are not those that would be drawn now. `but`: one that is left out."""
+def find_references(space: Space, table: LatencyTable, near_s: float) -> list[tuple[Choices, float]]:
+    """Return the networks of a table with the seconds that they took when it was made, those nearest to a
+    time first; without those that are not what would be drawn now."""
     plain = replace(space, clock=None)
     points = [point for own in _sample_points(plain, SEED) for point in own]
     wholes = (*table.fitted, *table.held_out)
     known = [
         (point, whole.low_s)
         for point, own, whole in zip(points, compose(plain, table.parts, points), wholes, strict=False)
-        if own == whole.features and point != but
+        if own == whole.features
     ]
-    return sorted(known, key=lambda one: abs(one[1] - near_s))[:REFERENCES]
+    return sorted(known, key=lambda one: abs(one[1] - near_s))
 
 
 def _sample_points(space: Space, seed: int) -> tuple[list[Choices], list[Choices]]:

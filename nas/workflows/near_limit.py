@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from nas.errors import NasError
 from nas.graph.piece import Piece
-from nas.latency.table import LatencyTable, find_references
+from nas.latency.table import REFERENCES, LatencyTable, find_references
 from nas.lines import Ask, start_worker
 from nas.measures import LATENCY
 from nas.runs.folder import RunFolder
@@ -76,18 +76,14 @@ class NearLimit:
         return self._thread.submit(self._take, candidate, self._timer)
 
     def _take(self, candidate: Candidate, timer: Timer) -> Candidate | None:
-        for is_last in (False, True):
-            try:
-                latency = timer.time(candidate.choices)
-            except NasError as error:
-                if is_last:
-                    self._unmeasurable.add(candidate.identity)
-                    self._observer.noted(
-                        f"A network near the limit of latency cannot be measured, and is left out: {error}"
-                    )
-                    return None
-            else:
-                break
+        try:
+            latency = _time_twice(timer, candidate.choices)
+        except NasError as error:
+            self._unmeasurable.add(candidate.identity)
+            self._observer.noted(
+                f"A network near the limit of latency cannot be measured, and is left out: {error}"
+            )
+            return None
         kept = MeasuredLatencies.read(self._folder)
         kept.add(candidate.identity, latency, final=timer.is_quiet).write(self._folder)
         return self._judge(candidate, latency)
@@ -102,6 +98,14 @@ class NearLimit:
         if self._timer is not None:
             self._timer.close()
         self._thread.shutdown()
+
+
+def _time_twice(timer: Timer, choices: Choices) -> int:
+    """Return what a timer does at its second try, where the first fails: its process may have been ended for
+    the memory of others."""
+    with suppress(NasError):
+        return timer.time(choices)
+    return timer.time(choices)
 
 
 class ProcessTimer:
@@ -124,7 +128,7 @@ class ProcessTimer:
 
     @cached_property
     def _references(self) -> Sequence[tuple[Choices, float]]:
-        return find_references(self._space, self._table, self._near_s)
+        return find_references(self._space, self._table, self._near_s)[:REFERENCES]
 
     def time(self, choices: Choices) -> int:
         """Return the nanoseconds of a network, as `compute_latency` makes them of its rounds."""

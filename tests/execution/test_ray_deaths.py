@@ -204,6 +204,17 @@ def test_a_trial_whose_parent_is_lost_on_the_way_begins_anew(tmp_path: Path) -> 
     assert ask(trials, "c") == 1
 
 
+def test_a_trial_whose_parent_is_lost_each_time_fails_in_the_end(tmp_path: Path) -> None:
+    from nas.execution.ray_worker import WorkerPlace
+
+    trials, heard = open_trials(tmp_path, slots=1, trials=1)
+    for number in range(5):
+        assert ask(trials, f"{number}") == 0
+        assert not trials.take_step(f"{number}", None, WorkerPlace("192.0.2.2", None))
+    why = "the weights that it was to start from were lost with a process of Ray"
+    assert str(heard.study.trials[0].failure) == f"worker_died: 5 times; {why}"
+
+
 def test_a_trial_whose_parent_cannot_be_sent_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where memory is so full that a new mailbox is ended too."""
     from ray.exceptions import OutOfMemoryError

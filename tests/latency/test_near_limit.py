@@ -263,9 +263,7 @@ def test_references_are_networks_of_the_table_that_take_about_as_long() -> None:
     for point, seconds in found:
         assert [seconds] == [one.seconds for one in compose(SPACE, table.parts, [point])]
     off = sorted(abs(one.low_s - LIMIT / 1e9) for one in (*table.fitted, *table.held_out))
-    assert [abs(seconds - LIMIT / 1e9) for _, seconds in found] == off[:3]
-    others = find_references(SPACE, table, LIMIT / 1e9, but=found[0][0])
-    assert len(others) == 3 and found[0][0] not in [point for point, _ in others]
+    assert [abs(seconds - LIMIT / 1e9) for _, seconds in found] == off
 
 
 def test_networks_that_are_not_those_of_the_table_are_no_references() -> None:
