@@ -8,10 +8,11 @@ it can write no end of a trial either: another driver may have begun that trial 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from nas.files import lock
+from nas.files import lock, write_atomically
 
 CONNECT_S = 5
 """Seconds that a server has to answer."""
@@ -46,10 +47,31 @@ class Database(RDBStorage):
         self.driver = uuid4().hex[:16]
         """Names this driver: a key of its own, then where its files are."""
         self._locks: _Locks | None = None
+        self._aside: Path | None = None
 
     def work_in(self, folder: Path) -> None:
         """Note the folder of this driver's files."""
         self.driver = f"{self.driver.split()[0]} {socket.gethostname()}:{folder.absolute()}"
+        self._aside = folder.absolute() / ".deaths.json"
+
+    def keep_deaths(self, study: str, number: int, deaths: Mapping[str, int]) -> None:
+        """Keep in the driver's folder what a database that has gone is to say of a trial: there it may say
+        that the search has died with it."""
+        if self._aside:
+            write_atomically(self._aside, json.dumps([study, number, dict(deaths)]))
+
+    def find_deaths(self, study: str, number: int) -> Mapping[str, int] | None:
+        """Return what was kept of a trial, None where nothing was."""
+        with suppress(OSError, ValueError, TypeError):
+            if self._aside:
+                *of, deaths = json.loads(self._aside.read_text())
+                return dict(deaths) if of == [study, number] else None
+        return None
+
+    def forget_deaths(self) -> None:
+        """Forget what was kept: the database is there again."""
+        if self._aside:
+            self._aside.unlink(missing_ok=True)
 
     @contextmanager
     def turn(self, study: str) -> Iterator[None]:

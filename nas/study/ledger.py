@@ -37,7 +37,7 @@ from nas.study.records import (
     read_trial,
 )
 from nas.study.shared_options import Distributions, SharedOptions
-from nas.study.storage import write_together
+from nas.study.storage import DATABASE_ERRORS, write_together
 from nas.study.terms import ONE_NAME, OWN_VERSION, TERMS_NOTE, VERSION_NOTE, check_terms, check_version
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
@@ -268,17 +268,28 @@ class Ledger:
 
     def count_deaths(self, number: int) -> Counter[str]:
         """Return how often what trained a running trial has died, by what was noted to be that."""
+        kept = self._database.find_deaths(self._study.study_name, number) if self._database else None
+        if kept is not None:
+            return Counter(kept)
         return Counter(self._storage.get_trial(self.get_trial_id(number)).user_attrs.get(_DEATHS, {}))
 
     def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
         """Write what `count_deaths` returns from here on, of a trial that has not ended. What the attempt
-        before has reported is no part of the next one's result."""
+        before has reported is no part of the next one's result. Where a database has gone, the driver's
+        folder keeps them."""
         trial = self._trials[number]
         if not trial.is_running:
             return
-        with self.turn():
-            self._check_own(number)
-            self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
+        try:
+            with self.turn():
+                self._check_own(number)
+                self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
+        except DATABASE_ERRORS:
+            if self._database:
+                self._database.keep_deaths(self._study.study_name, number, deaths)
+            raise
+        if self._database:
+            self._database.forget_deaths()
         self._trials[number] = replace(trial, result=NO_RESULT)
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:

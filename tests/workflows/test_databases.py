@@ -38,9 +38,13 @@ class Noting(Observer):
 
 
 def check_fault(url: str, shown: str, fault: Callable[[], object], mend: Callable[[], object]) -> str:
-    """Search until a fault, mend it, resume. Return what the database said."""
-    with pytest.raises(NasError) as error:
+    """Search until a fault, mend it, go on until it comes again, and to the end: it is no death of the trial
+    that was under way, of which the second would fail it. Return what the database said."""
+    with pytest.raises(NasError):
         nas.search(config(trials=5, storage=url), Noting(fault), evaluator=Instant(), name="mine")
+    mend()
+    with pytest.raises(NasError) as error:
+        nas.resume(RUN, Noting(fault), evaluator=Instant(), changes={"storage": url})
     start = f"storage '{shown}': stopped by an error of the database: "
     end = "; see that it can be reached and written. "
     said, way_out = str(error.value).removeprefix(start).split(end)
