@@ -24,11 +24,19 @@ def _find_exit_code(report: str) -> int | None:
     return int(code[1]) if code else None
 
 
+def is_ended_by_ray(report: str) -> bool:
+    """Return whether Ray has ended a worker as the memory of its machine was nearly full."""
+    return _ENDED_BY_RAY.search(report) is not None
+
+
+_ENDED_BY_RAY = re.compile("low on memory|OutOfMemoryError")
+
+
 def has_lost_machine(report: str) -> bool:
     """Return whether it was not the worker alone that went, by Ray's report: its machine did, or Ray on it,
     or the way there. Of a machine that is shut down the processes end in any order: a worker that died alone
     by its report is one of those where its raylet goes with it."""
-    if _ENDED_BY_RAY.search(report):
+    if is_ended_by_ray(report):
         return False
     if _DIED_ALONE.search(report):
         return _is_going_too(report)
@@ -80,7 +88,7 @@ def is_crowded_out(report: str, has_begun: bool) -> bool:
 
     Processes that are none of Ray's do not count, as a driver or a database has what it has. A report that
     does not tell what the worker had blames nobody."""
-    if not _ENDED_BY_RAY.search(report):
+    if not is_ended_by_ray(report):
         return False
     process = _find_ended(report)
     rows = re.findall(r"(?:^|, )(\d+)\t([\d.]+)\t(ray::)?", report, re.M)
@@ -100,7 +108,7 @@ def _find_ended(report: str) -> str | None:
 def may_have_run_out(report: str) -> bool:
     """Return whether a worker that died alone may have ended itself, as the time of its trial was over:
     `faulthandler`, which does that, prints so."""
-    if _ENDED_BY_RAY.search(report):
+    if is_ended_by_ray(report):
         return False
     printed = _ask_for_printed(report)
     return not printed or "Timeout (" in printed
@@ -109,8 +117,8 @@ def may_have_run_out(report: str) -> bool:
 def describe_death(report: str) -> str:
     """Return in a few words how a worker ended that died alone, by Ray's report of it, and by what it printed
     in the end."""
-    if _ENDED_BY_RAY.search(report):
-        return _describe_full(report)
+    if is_ended_by_ray(report):
+        return describe_full(report)
     code = _find_exit_code(report)
     if code is not None and code >= 0:
         return f"its process ended with exit code {code}"
@@ -125,22 +133,22 @@ def describe_death(report: str) -> str:
 
 def describe_loss(report: str) -> str:
     """Return in a few words how a worker ended by no doing of the trial on it."""
-    if _ENDED_BY_RAY.search(report):
-        return f"{_describe_full(report)}; another process had more, or its trial had not begun"
+    if is_ended_by_ray(report):
+        return f"{describe_full(report)}; another process had more, or its trial had not begun"
     return "its machine or Ray on it has gone, or has ended it"
 
 
-def _describe_full(report: str) -> str:
+def describe_full(report: str, process: str = "its process") -> str:
+    """Return in a few words that Ray ended a worker as memory was nearly full, by Ray's report of it."""
     used = re.search(r"Memory on the node .*? was ([\d.]+GB.*?) \(", report)
     allowed = re.search(
         r"exceeded threshold of \S+ \(([\d.]+%)|exceeds the memory usage threshold of (\d+(?:\.\d+)?)", report
     )
     share = allowed and (allowed[1] or f"{float(allowed[2]):.1%}")
     full = f", {used[1]}, and Ray allows {share} of it" if used and share else ""
-    return f"Ray ended its process, as the memory of its machine was nearly full{full}"
+    return f"Ray ended {process}, as the memory of its machine was nearly full{full}"
 
 
-_ENDED_BY_RAY = re.compile("low on memory|OutOfMemoryError")
 _FATAL = {
     "Segmentation fault": "SIGSEGV",
     "Aborted": "SIGABRT",

@@ -18,11 +18,12 @@ from nas.execution.ray_start import count_room, end_session, find_own_node, find
 
 # isort: split
 import ray
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import InputError, NasError
+from nas.execution.ray_deaths import describe_full, is_ended_by_ray
 from nas.execution.ray_desk import Desk
 from nas.execution.ray_watch import Watch
 from nas.execution.worker_process import prepare_process
@@ -200,6 +201,11 @@ def _check_room(workers: int, cpus: int, use_gpu: bool) -> None:
 
 
 def _name_cause(error: BaseException) -> str:
-    """Return the last line of an error: those of Ray are a traceback, and then what was raised."""
+    """Return what Ray's memory monitor has ended, or else the last line of an error: those of Ray are a
+    traceback, and then what was raised."""
+    causes = error.worker_failures.values() if isinstance(error, WorkerGroupError) else [error]
+    for report in map(str, causes):
+        if is_ended_by_ray(report):
+            return describe_full(report, "a process")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]
