@@ -66,6 +66,8 @@ class Trials:
         """Return the next network to train, None where there is none now. Raises Abort as `_tell`."""
         self._watch.check()
         self._check_queue()
+        if self._crowded and not (self._running or self._again):
+            self._await_room()
         if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks ten times a second
             self.slots, self._counted = self._count_slots(), time.monotonic()
         if len(self._running) >= self.slots or (self._crowded and not self._again):
@@ -86,7 +88,8 @@ class Trials:
     @property
     def finished(self) -> bool:
         """A trial that runs may yet have to start anew."""
-        return not (self._running or self._again) and (self._queue.exhausted or not self._queue.remaining)
+        under_way = self._running or self._again or self._crowded
+        return not under_way and (self._queue.exhausted or not self._queue.remaining)
 
     def send_parent(self, trial_id: str) -> str | None:
         """Put the weights that a trial starts from where its worker finds them. Return the name of that
@@ -157,8 +160,6 @@ class Trials:
         """Take it that a trial has ended as memory was full, by no doing of its own. It is begun anew once
         there may be room: Ray ends first what began last, whatever that has."""
         self._take_end(candidate, MACHINE, describe, self._crowded)
-        if not self._running:
-            self._make_room()
 
     def _take_end(
         self, candidate: Candidate, what: str, describe: Callable[[], str], later: list[Candidate]
@@ -170,9 +171,22 @@ class Trials:
         else:
             self._tell(candidate, AttemptStep(failure=died), bytes)
 
+    def _await_room(self) -> None:
+        """Wait until those that were crowded out may begin anew where no trial is left that could end: what
+        has the memory is none of Ray's, and may take its time. Raises Abort as `_tell`."""
+        deaths = max(self._queue.count_deaths(candidate.number)[MACHINE] for candidate in self._crowded)
+        wait_s = _ROOM_S * 2 ** (deaths - 1)
+        self._observer.doing(f"Waiting {wait_s:g} s for memory, which was nearly full")
+        end = time.monotonic() + wait_s
+        while (left_s := end - time.monotonic()) > 0:
+            time.sleep(min(left_s, _LOOK_S))
+            self._watch.check()
+            self._check_queue()
+        self._make_room()
+
     def _make_room(self) -> None:
-        """Have those that were crowded out begin anew, as another trial has ended, or none is left: the
-        oldest of them first, as Ray has ended it last."""
+        """Have those that were crowded out begin anew, as another trial has ended, or has had its time to:
+        the oldest of them first, as Ray has ended it last."""
         self._again += reversed(self._crowded)
         self._crowded.clear()
 
@@ -189,6 +203,9 @@ class Trials:
 
 _COUNT_S = 1.0
 """Seconds from one look at the cluster's nodes to the next."""
+_ROOM_S = 2.0
+"""Seconds that a trial waits after it was crowded out for the first time, and each time twice as long."""
+_LOOK_S = 0.1
 
 
 class QueueSearcher(Searcher):

@@ -86,6 +86,7 @@ def test_the_memory_monitor_of_ray_is_quoted(tmp_path: Path, monkeypatch: pytest
     from nas.execution.ray_executor import RayExecutor
 
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    monkeypatch.setattr("nas.execution.ray_trials._ROOM_S", 0.1)
     s, heard = start(tmp_path, trials=1)
     RayExecutor(dashboard=False).run(s, Fake(tmp_path / "log", epoch_s=3), heard)
     (trial,) = s.trials

@@ -3,6 +3,10 @@ when their trials begin anew."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes import Fake, Heard, start
 
+from nas.deadline import TimeIsUp
 from nas.study.records import Candidate, Trial, TrialState
 from nas.training.base import Parent
 
@@ -131,6 +136,30 @@ def test_what_is_no_end_by_the_monitor() -> None:
     )
 
 
+def test_a_training_in_several_processes_tells_of_it_in_the_same_words() -> None:
+    """Its other workers fail by it too, and the last line of Ray's report is none of the reason."""
+    from nas.execution.ray_train import _name_cause
+
+    # isort: split
+    from ray.exceptions import OutOfMemoryError
+    from ray.train import WorkerGroupError
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    full = OutOfMemoryError(report("2.60", GREATEST, actor=""))  # type: ignore[no-untyped-call]
+    failures = {
+        0: RuntimeError("Connection closed by peer"),
+        1: WorkerHealthCheckFailedError("A worker health check failed.", full),
+    }
+    words = FULL.replace("its process", "a process")
+    told = f"{words}, 51.33GB used / 54.00GB limit, and Ray allows 95.0% of it"
+    assert _name_cause(WorkerGroupError("[Rank 0]: ...\nSee the logs", failures)) == told
+    assert _name_cause(full) == told  # of what is on the driver's node
+    del failures[1]
+    assert _name_cause(WorkerGroupError("torch.OutOfMemoryError: CUDA\nSee the logs", failures)) == (
+        "See the logs"
+    )
+
+
 class Handle:
     """Takes an attribute, as the handle of an actor does."""
 
@@ -172,17 +201,47 @@ def test_a_trial_that_is_crowded_out_waits_until_another_ends(tmp_path: Path) ->
     assert [ask(trials, name) for name in "gh"] == [3, None]
 
 
-def test_a_trial_that_is_crowded_out_alone_begins_anew(tmp_path: Path) -> None:
+def test_a_trial_that_is_crowded_out_alone_begins_anew_ever_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No other will end, as with one worker: it fails in the end."""
+    monkeypatch.setattr("nas.execution.ray_trials._ROOM_S", 0.05)
     trials, heard = open_trials(tmp_path, slots=1, trials=2)
-    for number in range(4):
-        assert ask(trials, f"{number}") == 0 and not trials.finished
+    said: list[str] = []
+    monkeypatch.setattr(heard, "doing", said.append)
+    waited = []
+    for number in range(5):
+        began = time.monotonic()
+        assert ask(trials, f"{number}") == 0
+        waited.append(time.monotonic() - began)
+        assert heard.study.trials[0].state is TrialState.RUNNING
         trials.take_death(f"{number}", report("2.60", SMALLER))
-        assert heard.study.trials[0].state is TrialState.RUNNING and trials.has_more
-    assert ask(trials, "4") == 0
-    trials.take_death("4", report("2.60", SMALLER))
+        assert not trials.finished
     assert str(heard.study.trials[0].failure).startswith(f"worker_died: 5 times; {FULL}")
     assert ask(trials, "5") == 1
+    waits = [0.05, 0.1, 0.2, 0.4]
+    assert said == [f"Waiting {wait:g} s for memory, which was nearly full" for wait in waits]
+    assert all(took >= wait for took, wait in zip(waited[1:], waits, strict=True)), waited
+
+
+@pytest.mark.parametrize("stop", ["Ctrl-C", "time limit"])
+def test_a_stop_ends_the_wait_for_memory(tmp_path: Path, stop: str) -> None:
+    from nas.execution.ray_trials import Abort
+
+    ends: list[TimeIsUp] = []
+    trials, heard = open_trials(tmp_path, slots=1, trials=1, find_end=lambda: next(iter(ends), None))
+    assert ask(trials, "a") == 0
+    trials.take_death("a", report("2.60", SMALLER))
+    if stop == "Ctrl-C":
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    else:
+        timer = threading.Timer(0.2, ends.append, (TimeIsUp(),))
+    began = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt if stop == "Ctrl-C" else Abort):
+        trials.ask("b")
+    assert time.monotonic() - began < 1.5  # of 2 s
+    assert heard.study.trials[0].is_running
 
 
 def test_a_worker_that_is_ended_between_two_trials_is_no_death_of_the_next(tmp_path: Path) -> None:
@@ -204,9 +263,12 @@ def test_a_trial_whose_parent_is_lost_on_the_way_begins_anew(tmp_path: Path) -> 
     assert ask(trials, "c") == 1
 
 
-def test_a_trial_whose_parent_is_lost_each_time_fails_in_the_end(tmp_path: Path) -> None:
+def test_a_trial_whose_parent_is_lost_each_time_fails_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from nas.execution.ray_worker import WorkerPlace
 
+    monkeypatch.setattr("nas.execution.ray_trials._ROOM_S", 0.05)
     trials, heard = open_trials(tmp_path, slots=1, trials=1)
     for number in range(5):
         assert ask(trials, f"{number}") == 0
