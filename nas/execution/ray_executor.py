@@ -97,9 +97,11 @@ class RayExecutor:
             session = find_own_session(self._address)
             with Watch(own.gcs, own.raylet, self._way_out, lambda: end_session(session)) as watch:
                 metered = MeteredObserver(observer, queue, self._labels, own.address)
+                slots = self.count_slots()
+                count_slots = (lambda: slots) if self._address == "local" else self.count_slots
                 try:
                     with _without_start_hooks():
-                        self._tune(Trials(queue, metered, self.count_slots, evaluator, watch), evaluator)
+                        self._tune(Trials(queue, metered, count_slots, evaluator, watch), evaluator)
                 except ray.exceptions.RayError as error:
                     watch.check()
                     raise NasError(self._describe_error(error)) from None

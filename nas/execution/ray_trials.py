@@ -68,7 +68,7 @@ class Trials:
         self._check_queue()
         if self._crowded and not (self._running or self._again):
             self._await_room()
-        if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks ten times a second
+        if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks after each event
             self.slots, self._counted = self._count_slots(), time.monotonic()
         if len(self._running) >= self.slots or (self._crowded and not self._again):
             return None
@@ -115,7 +115,7 @@ class Trials:
     def take_weights(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take the weights out of a trial's last result, which Tune keeps."""
         if WEIGHTS in result:
-            self._weights[trial_id] = result.pop(WEIGHTS).content
+            self._weights[trial_id] = result.pop(WEIGHTS).content.tobytes()
 
     def take_step(self, trial_id: str, step: AttemptStep | None, place: WorkerPlace) -> bool:
         """Take a step, trained at a place; None where what the trial was to start from is lost. Return
@@ -206,6 +206,8 @@ _COUNT_S = 1.0
 _ROOM_S = 2.0
 """Seconds that a trial waits after it was crowded out for the first time, and each time twice as long."""
 _LOOK_S = 0.1
+_NEXT_S = 0.5
+"""Seconds that Tune waits for an event, in which Ctrl-C is not heard and nothing is asked for."""
 
 
 class QueueSearcher(Searcher):
@@ -271,7 +273,11 @@ class Controller(TuneController):
 
 class Actors(RayActorManager):
     """Has a worker that Ray's memory monitor ends be one that died: what Ray raises of it is no error of an
-    actor to Tune, which ends the search by it."""
+    actor to Tune, which ends the search by it. And waits longer for what happens next than Tune, which looks
+    ten times a second: a third of what the driver takes of a core while workers train."""
+
+    def next(self, timeout: float | None = None) -> bool:
+        return bool(super().next(None if timeout is None else max(timeout, _NEXT_S)))
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
