@@ -2,7 +2,7 @@
 
     python benchmarks/faults.py [--only WORD] [--kills 20] [--seconds 30] [--seed 0] [--python PATH]
 
-A row is a search of trials of half a second, or of 8 s where a node joins late, its fault, and its resume
+A row is a search of trials of half a second, or of 4 s where a node joins late, its fault, and its resume
 where the fault ended it. `lost`: trials that were finished and are not in the ledger as they were, or that
 it has no end of in the end. `repeated`: trainings that began after their trial was finished. `codes`: how
 each command of the row ended; below, what the one said that the fault has ended. Clusters are of several
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -153,12 +154,16 @@ class Search:
         """The trials that were finished when the last command ended."""
         return [*self._before.values()]
 
+    def count(self, what: str) -> int:
+        """Return how many trials have begun or trained, as `begins` or `trained` asks."""
+        return sum(line.what == what for line in self.lines())
+
     def await_trained(self, count: int, driver: subprocess.Popen[str]) -> None:
         """Wait until so many trials have trained."""
 
         def has() -> bool:
             assert driver.poll() is None, driver.communicate()
-            return sum(line.what == "trained" for line in self.lines()) >= count
+            return self.count("trained") >= count
 
         wait_until(has, 180)
 
@@ -194,6 +199,16 @@ class Search:
     def close(self) -> Search:
         """As `finish`, of a search that a fault has not ended."""
         self.lost += self.trials - len(self._before)
+        return self
+
+    def add(self, other: Search) -> Search:
+        """Count another search with this one, its trials after those here."""
+        self._before |= {self.trials + number: trial for number, trial in other._before.items()}
+        self.trials += other.trials
+        self.codes = sorted(self.codes + other.codes)
+        self.said += other.said
+        self.lost += other.lost
+        self.repeated += other.repeated
         return self
 
     def reasons(self) -> dict[int, str]:
@@ -287,9 +302,9 @@ def node_killed(folder: Path) -> Search:
 
 def node_late(folder: Path) -> Search:
     with cluster_of(folder) as cluster:
-        search = Search(folder, trials=6, flags=("--address", cluster.address), epoch_s=4)
+        search = Search(folder, trials=6, flags=("--address", cluster.address), epoch_s=2)
         driver = search.begin()
-        search.await_trained(1, driver)
+        wait_until(lambda: search.count("begins"), 180)
         cluster.node(cpus=1)
         search.end(driver)
     assert len({line.parent for line in search.lines()}) == 2, "no trial was trained on the node that joined"
@@ -308,14 +323,22 @@ def head_killed(folder: Path) -> Search:
 
 
 def driver_killed(folder: Path, kills: int = 20, seed: int = 0) -> Search:
+    """Of two searches at a time, as their drivers mostly wait, of half of the moments each."""
+    with ThreadPoolExecutor() as pool:
+        one = pool.submit(_kill_driver, folder / "one", kills - kills // 2, seed)
+        other = pool.submit(_kill_driver, folder / "other", kills // 2, seed + 1)
+        return one.result().add(other.result())
+
+
+def _kill_driver(folder: Path, kills: int, seed: int) -> Search:
     """From its own start to the second trial that it ends, in turns with workers of Ray and without."""
     rng = random.Random(seed)
     search = Search(folder, trials=3 * kills)
     for kill in range(kills):
         driver = search.begin(*(RAY if kill % 4 == 1 else ("--workers", "0")))
         if rng.random() < 0.75:
-            target = len(search.ended()) + 1
-            while len(search.ended()) < target and driver.poll() is None:
+            target = search.count("trained") + 1  # to read the ledger each time would keep a core busy
+            while search.count("trained") < target and driver.poll() is None:
                 time.sleep(0.1)
         time.sleep(rng.random())
         left = descendants(driver.pid)

@@ -37,7 +37,7 @@ ENDS: dict[str, tuple[list[int], str]] = {
     "a node joins late": ([0], ""),
     "Ray on the driver's machine is killed": ([1, 0], GONE),
     "the head is killed; resumed on a new one": ([1, 0], GONE),
-    "the driver is killed at random moments": ([-9] * 20 + [0], ""),
+    "the driver is killed at random moments": ([-9] * 20 + [0] * 2, ""),
     "SIGTERM": ([130, 0], STOPPED),
     "SIGHUP": ([129, 0], STOPPED),
     "SIGINT twice": ([130, 0], STOPPED),
@@ -111,7 +111,7 @@ def test_a_neighbour_of_a_trial_that_allocates_without_end_is_not_blamed(
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))  # from where workers import the fakes
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.4f}")
     s, heard = start(tmp_path, trials=2)
-    fake = Fake(tmp_path / "log", {0: "hoards", 1: "dies once"}, epoch_s=6)
+    fake = Fake(tmp_path / "log", {0: "hoards", 1: "dies once"}, epoch_s=3)
     RayExecutor(dashboard=False, concurrency=2).run(s, fake, heard)
     hoarder, neighbour = s.trials
     assert re.fullmatch(rf"worker_died: 2 times; {FULL}, and Ray allows [\d.]+% of it", str(hoarder.failure))

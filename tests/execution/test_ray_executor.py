@@ -73,14 +73,14 @@ def test_trials_under_way_stay_running_where_the_study_gives_up(tmp_path: Path) 
 
     s, heard = start(tmp_path, trials=5, rules=[GivesUp()])
     fake = Fake(tmp_path / "log", {0: "bug"}, epoch_s=1.0, epochs=1000)
-    RayExecutor(concurrency=2).run(s, fake, heard)
+    RayExecutor(concurrency=2, dashboard=False).run(s, fake, heard)
     assert str(s.given_up) == "trial 0 failed"
     assert [t.state for t in s.trials] == [TrialState.FAILED, TrialState.RUNNING]
     assert heard.of(0) == ["started", "failed"]
 
 
 def test_nodes_are_counted_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tune asks for a trial ten times a second, also where all workers have one."""
+    """Tune asks for a trial after each event, and twice a second, also where all workers have one."""
     from nas.execution.ray_trials import Trials
 
     looks = []
@@ -207,8 +207,7 @@ def test_a_home_that_cannot_be_written_needs_a_token_in_the_environment(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("home", ["a file", "read only"])
 def test_ray_starts_where_the_home_cannot_be_written(tmp_path: Path, home: str) -> None:
-    code = _DRIVER.replace("trials=40", "trials=1").replace("RayExecutor()", "RayExecutor(dashboard=False)")
-    command = [*_WITHOUT_RIGHTS, sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path)]
+    command = [*_WITHOUT_RIGHTS, sys.executable, "-c", _ONE, str(Path(__file__).parents[1]), str(tmp_path)]
     environment = {**os.environ, "HOME": str(homes(tmp_path)[home])}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
     assert (said.stdout, said.stderr) == ("", "")
@@ -234,7 +233,7 @@ for name, seconds in {"GCS_SERVER_EXECUTABLE": 7, "RAYLET_EXECUTABLE": 12}.items
 @pytest.mark.slow
 def test_a_start_of_ray_that_is_slow(tmp_path: Path) -> None:
     """As on a busy machine, each of its processes by more than Ray itself waits for it."""
-    code = _SLOW_START + _DRIVER.replace("trials=40", "trials=1")
+    code = _SLOW_START + _ONE
     command = [sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert (said.stdout, said.stderr) == ("", "")
@@ -250,7 +249,7 @@ def test_a_temporary_folder_whose_name_is_too_long_for_sockets(
 
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 20)))
     s, heard = start(tmp_path, trials=1)
-    RayExecutor().run(s, Fake(tmp_path / "log"), heard)
+    RayExecutor(dashboard=False).run(s, Fake(tmp_path / "log"), heard)
     assert s.counts.complete == 1
 
 
@@ -330,6 +329,7 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
+_ONE = _DRIVER.replace("trials=40", "trials=1").replace("RayExecutor()", "RayExecutor(dashboard=False)")
 
 
 @pytest.mark.slow
@@ -365,7 +365,7 @@ def test_workers_that_cannot_start_end_the_run(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("PYTHONPATH")
     s, heard = start(tmp_path, trials=3)
     with pytest.raises(NasError) as error:
-        RayExecutor().run(s, Fake(tmp_path / "log"), heard)
+        RayExecutor(dashboard=False).run(s, Fake(tmp_path / "log"), heard)
     assert str(error.value) == (
         "a worker cannot start: ModuleNotFoundError: No module named 'fakes'; every node needs nas, "
         "and the modules that the search uses"

@@ -58,10 +58,10 @@ def test_losses_of_one_and_of_two_workers_are_equal() -> None:
         Path(f"images/train/red/{number}.png").unlink()
     recipe = _PLAIN | {"batch": 60, "balance": "weights"}
     alone, one, two = (
-        nas.train("net.yaml", settings(8, recipe=recipe, **given), name=f"t{place}")
+        nas.train("net.yaml", settings(4, recipe=recipe, **given), name=f"t{place}")
         for place, given in enumerate(({}, {"workers": 1}, {"workers": 2}))
     )
-    assert len(losses(two)) == 8
+    assert len(losses(two)) == 4
     assert losses(one) == losses(alone)
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert [result.value for result in two.history] == [result.value for result in one.history]

@@ -218,11 +218,11 @@ def test_several_objectives_have_no_finalists() -> None:
 def test_a_time_limit_ends_the_search_and_exports_what_there_is() -> None:
     said = apart(
         "search", "tiny.yaml", "--name", "short", "--workers", "0", "--trials", "250", "--epochs", "3",
-        "--time-limit", "20s", "--finalists", "2",
+        "--time-limit", "12s", "--finalists", "2",
     )  # fmt: skip
     assert said.code == 0, said.err
     state = load(Path("runs/short"))
-    assert "The time limit of 20s is over. Go on with: nas resume runs/short" in said.out
+    assert "The time limit of 12s is over. Go on with: nas resume runs/short" in said.out
     assert 1 <= sum(trial.score is not None for trial in state.trials) < 250
     assert Path("runs/short/best.py").is_file() and not state.finals
 
@@ -262,10 +262,10 @@ def test_finalists_come_back_with_their_weights(run: RunFolder) -> None:
 def test_a_time_limit_ends_a_search_on_ray() -> None:
     said = apart(
         "search", "tiny.yaml", "--name", "ray", "--workers", "1", "--trials", "250", "--epochs", "8",
-        "--time-limit", "40s",
+        "--time-limit", "30s",
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert "The time limit of 40s is over. Go on with: nas resume runs/ray" in said.out
+    assert "The time limit of 30s is over. Go on with: nas resume runs/ray" in said.out
     assert Path("runs/ray/best.py").is_file()
 
 

@@ -376,7 +376,7 @@ def wait_until(condition: Callable[[], bool], driver: subprocess.Popen[str], tim
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end and driver.poll() is None
-        time.sleep(0.02)
+        time.sleep(0.1)  # a look is at the whole run
 
 
 def ended(run: Path = Path("runs/mine")) -> dict[int, Trial]:

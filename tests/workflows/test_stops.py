@@ -33,6 +33,7 @@ from optuna.storages import BaseStorage
 import nas
 from nas.deadline import TimeIsUp
 from nas.errors import NasError
+from nas.execution import keep_ready
 from nas.report.console import open_terminal
 from nas.report.search_lines import print_run
 from nas.report.search_screen import SearchScreen
@@ -444,15 +445,18 @@ def test_ray_that_is_lost_says_how_to_go_on() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_time_limit_outside_the_main_thread_on_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.execution.ray_start import start_ray
+
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), os.pathsep)  # for the workers
     evaluator = Instant(epochs=3)
-    given = config(trials=200, workers=1, time_limit="40s", recipe={"epochs": 3})
+    given = config(trials=200, workers=1, time_limit="15s", recipe={"epochs": 3})
 
     class Slow(Observer):
         def started(self, candidate: Candidate) -> None:
             time.sleep(5)
 
-    result = in_a_thread(lambda: nas.search(given, Slow(), evaluator=evaluator, name="mine"))
+    with keep_ready(given.executor), start_ray("local", dashboard=True):  # which takes long on a busy machine
+        result = in_a_thread(lambda: nas.search(given, Slow(), evaluator=evaluator, name="mine"))
     assert result.stopped_by is nas.StopReason.TIME_LIMIT and 0 < result.counts.complete < 20
     again = nas.resume(RUN, evaluator=evaluator, changes={"time_limit": "1h", "workers": 0, "trials": 20})
     assert isinstance(again, nas.SearchResult) and again.counts.complete == 20
