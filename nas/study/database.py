@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,18 +54,18 @@ class Database(RDBStorage):
         self.driver = f"{self.driver.split()[0]} {socket.gethostname()}:{folder.absolute()}"
         self._aside = folder.absolute() / ".deaths.json"
 
-    def keep_deaths(self, study: str, number: int, deaths: Mapping[str, int]) -> None:
-        """Keep in the driver's folder what a database that has gone is to say of a trial: there it may say
-        that the search has died with it."""
+    def keep_deaths(self, trial: Sequence[Any], deaths: Mapping[str, int]) -> None:
+        """Keep in the driver's folder what a database that has gone is to say of a trial, as it is there."""
         if self._aside:
-            write_atomically(self._aside, json.dumps([study, number, dict(deaths)]))
+            write_atomically(self._aside, json.dumps([list(trial), dict(deaths)]))
 
-    def find_deaths(self, study: str, number: int) -> Mapping[str, int] | None:
-        """Return what was kept of a trial, None where nothing was."""
-        with suppress(OSError, ValueError, TypeError):
+    def find_deaths(self, trial: Sequence[Any]) -> Mapping[str, int] | None:
+        """Return what was kept of a trial as it is in the database, None where nothing was: another driver
+        may have begun it since."""
+        with suppress(OSError, ValueError, TypeError, AttributeError):
             if self._aside:
-                *of, deaths = json.loads(self._aside.read_text())
-                return dict(deaths) if of == [study, number] else None
+                kept, deaths = json.loads(self._aside.read_text())
+                return {what: int(deaths[what]) for what in deaths} if kept == list(trial) else None
         return None
 
     def forget_deaths(self) -> None:

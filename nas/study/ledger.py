@@ -79,6 +79,8 @@ class Ledger:
         self._rejected: Counter[RejectionReason] = Counter()
         self._notes: dict[int, dict[str, Any]] = {}
         """What a pruner has noted on running trials, each in its present attempt."""
+        self._deaths: dict[int, Mapping[str, int]] = {}
+        """What the database was last seen to have of those of trials that were begun here."""
         self._drivers: dict[int, str] = {}
         """Who trains the running trials, in a database that is shared."""
         self.is_own: Callable[[int], bool] = lambda number: True
@@ -268,10 +270,12 @@ class Ledger:
 
     def count_deaths(self, number: int) -> Counter[str]:
         """Return how often what trained a running trial has died, by what was noted to be that."""
-        kept = self._database.find_deaths(self._study.study_name, number) if self._database else None
-        if kept is not None:
-            return Counter(kept)
-        return Counter(self._storage.get_trial(self.get_trial_id(number)).user_attrs.get(_DEATHS, {}))
+        noted = self._storage.get_trial(self.get_trial_id(number)).user_attrs.get(_DEATHS, {})
+        if self._database is None:
+            return Counter(noted)
+        self._deaths[number] = noted
+        kept = self._database.find_deaths((self._study.study_name, number, noted))
+        return Counter(noted if kept is None else kept)
 
     def note_deaths(self, number: int, deaths: Mapping[str, int]) -> None:
         """Write what `count_deaths` returns from here on, of a trial that has not ended. What the attempt
@@ -286,9 +290,11 @@ class Ledger:
                 self._storage.set_trial_user_attr(self.get_trial_id(number), _DEATHS, dict(deaths))
         except DATABASE_ERRORS:
             if self._database:
-                self._database.keep_deaths(self._study.study_name, number, deaths)
+                stored = self._deaths.get(number, {})
+                self._database.keep_deaths((self._study.study_name, number, stored), deaths)
             raise
         if self._database:
+            self._deaths[number] = dict(deaths)
             self._database.forget_deaths()
         self._trials[number] = replace(trial, result=NO_RESULT)
 

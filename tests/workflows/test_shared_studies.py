@@ -29,10 +29,11 @@ from nas.cost import Cost
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.report.search_lines import print_result
+from nas.study.database import Database
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, NetworkKey
 from nas.study.records import Candidate, Trial
-from nas.study.storage import open_storage
+from nas.study.storage import DATABASE_ERRORS, open_storage
 from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
 
@@ -269,6 +270,45 @@ def test_a_trial_that_another_driver_has_taken_over_is_its_own() -> None:
     assert (str(trial.failure), trial.curve) == ("error: y", {1: 0.5})
     one.close()
     two.close()
+
+
+def test_what_a_database_could_not_be_told_is_not_said_of_another_drivers_trial() -> None:
+    file, aside = Path("study.db").absolute(), Path("aside.db")
+
+    def open_in(folder: str) -> Ledger:
+        Path(folder).mkdir(exist_ok=True)
+        storage = open_storage(f"sqlite:///{file}")
+        assert isinstance(storage, Database)
+        storage.work_in(Path(folder))
+        return Ledger(storage, "mine")
+
+    one = open_in("a")
+    trained, distributions = one.sample(SPACE, lambda name, options: options[0])
+    with one.turn():
+        one.enter(Candidate(0, trained, Cost(macs=1), "x"), distributions)
+    assert one.count_deaths(0) == {}
+    one.note_deaths(0, {"process": 1})
+    file.replace(aside)
+    with pytest.raises(DATABASE_ERRORS):
+        one.note_deaths(0, {})
+    aside.replace(file)
+    one.close()
+    again = open_in("a")
+    assert again.count_deaths(0) == {} and open_in("b").count_deaths(0) == {"process": 1}
+    kept = Path("a/.deaths.json").read_text()
+    ends = ["3]", '{"process": "x"}]']
+    for damaged in ["", "{}", "3", "[1]", *(kept.replace("{}]", end) for end in ends)]:
+        Path("a/.deaths.json").write_text(damaged)
+        assert again.count_deaths(0) == {"process": 1}, damaged
+    Path("a/.deaths.json").write_text(kept)
+    again.close()
+    other = open_in("b")
+    with other.turn():
+        other.read_others()
+        assert other.take_over() is not None
+    other.note_deaths(0, {"process": 2})
+    other.close()
+    assert open_in("a").count_deaths(0) == {"process": 2}
 
 
 def refused(*arguments: str) -> str:
