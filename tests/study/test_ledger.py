@@ -9,6 +9,7 @@ import random
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -190,19 +191,21 @@ def test_a_trial_of_a_long_search_takes_little_memory(journal: Path, space: obje
             space.architecture(space.sample(lambda name, options: rng.choice(options)))
     s = study(journal, trials=260, space=space)
     run(s, until=60)
-    tracemalloc.start()
-    try:
-        run(s)
-        gc.collect()  # what is kept, not what waits to be freed
-        kept = tracemalloc.take_snapshot()
-    finally:
-        tracemalloc.stop()
     # threads that earlier tests left may go on beside it
     places = [f"{Path(module.__file__ or '').parent}/*" for module in (nas, optuna, json)]
     own = [tracemalloc.Filter(True, place) for place in (*places, copy.__file__)]
-    grown = sum(trace.size for trace in kept.filter_traces(own).traces)
+    kept = [0]
+    tracemalloc.start()
+    try:
+        for until in (160, 260):
+            run(s, until=until)
+            gc.collect()  # what is kept, not what waits to be freed
+            kept.append(sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(own).traces))
+    finally:
+        tracemalloc.stop()
     assert s.counts.complete == 260
-    assert grown / 200 < most
+    # Python's table of interned strings, which is of the whole process, may double in one half of the trials
+    assert min(after - before for before, after in pairwise(kept)) / 100 < most
 
 
 def test_a_job_and_a_prescreen_score_are_kept(journal: Path) -> None:
