@@ -6,7 +6,7 @@
 # Expected: time follows MACs. 3 x 1 with 1 x 3, as Inception has it, takes two thirds of a 3 x 3, a dilated 3 x 3 as long as a
 #   plain one, 5 x 5 2.8 times, 3 x 3 at stride 2 a quarter. Two 3 x 3, which see as far as a 5 x 5, save a quarter or so of it.
 # Seen: 3 x 3 at stride 1 and dilation 1 of more than 8 channels is worked out by Winograd's algorithm, and nothing else is
-#   (`create_pipeline` of src/layer/x86/convolution_x86.cpp; that of ARM asks for the same). 3 x 1 with 1 x 3 takes 1.4 to 1.5
+#   (`create_pipeline` of src/layer/x86/convolution_x86.cpp; that of ARM asks for the same). 3 x 1 with 1 x 3 takes 1.3 to 1.5
 #   times as long as 3 x 3, dilated 3 x 3 1.9 to 2.2 times, 5 x 5 5 to 6 times, and stride 2 0.6 times for its quarter of the
 #   MACs. Two 3 x 3 take little more than a third of a 5 x 5. In ONNX Runtime all of these follow their MACs. With 256 channels at
 #   8 x 8 most of it is gone in ncnn too.
